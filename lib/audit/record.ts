@@ -1,0 +1,112 @@
+import type { Msat, Sat } from "../domain/amounts.ts";
+import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
+import type { LogLevel } from "../env/logger.ts";
+
+/** The format that this program writes, and the newest that it reads. */
+export const recordVersion = 1;
+
+export type Role = "payer" | "payee";
+
+/** What every line of the transaction log names. */
+interface TransactionBase {
+  readonly atWallMs: number;
+  readonly role: Role;
+  /** Our own node. */
+  readonly node: NodePubkey;
+  /** The Lightning node at the other end of the channel. */
+  readonly peer: NodePubkey;
+  /** Whether this instance manages the peer too: then no credit is given, only bookkeeping done. */
+  readonly ownPeer: boolean;
+  readonly channelPoint: ChannelPoint;
+  readonly channelId: ShortChannelId;
+  readonly paymentHash: PaymentHash;
+  readonly amountSat: Sat;
+  readonly requestId: RequestId;
+  /** When the invoice expires. */
+  readonly expiresAtWallMs: number;
+}
+
+/**
+ * One line of the transaction log, the record from which money is accounted after any crash.
+ * Payer: `intent` is durable before anything is sent, then one of `settled`, `failed`, or `unknown` followed by either.
+ * Payee: `invoiced` is durable before anybody is asked, then `received` or `cancelled`.
+ */
+export type TransactionRecord =
+  | TransactionBase & { readonly kind: "intent"; readonly role: "payer" }
+  | TransactionBase & { readonly kind: "settled"; readonly role: "payer"; readonly feeMsat: Msat }
+  | TransactionBase & { readonly kind: "failed"; readonly role: "payer"; readonly reason: string }
+  | TransactionBase & { readonly kind: "unknown"; readonly role: "payer"; readonly reason: string }
+  | TransactionBase & { readonly kind: "invoiced"; readonly role: "payee" }
+  | TransactionBase & { readonly kind: "received"; readonly role: "payee" }
+  | TransactionBase & { readonly kind: "cancelled"; readonly role: "payee"; readonly reason: string }
+  | ForeignRecord;
+
+/** A rebalance payment that our node made and this log doesn't know: a restored backup or a second daemon. It counts as spent. */
+export interface ForeignRecord {
+  readonly kind: "foreign";
+  readonly role: "payer";
+  readonly atWallMs: number;
+  readonly node: NodePubkey;
+  readonly peer: NodePubkey;
+  readonly ownPeer: boolean;
+  readonly channelPoint: ChannelPoint | undefined;
+  readonly channelId: ShortChannelId | undefined;
+  readonly paymentHash: PaymentHash;
+  readonly amountSat: Sat;
+  /** Settled, or still in flight when it was seen. */
+  readonly pending: boolean;
+}
+
+/** What the event log tells of. */
+export const eventKinds = [
+  "started",
+  "stopped",
+  "node-up",
+  "node-down",
+  "warning",
+  "transport",
+  "peer-connected",
+  "peer-authenticated",
+  "peer-disconnected",
+  "node-joined",
+  "node-left",
+  "channel-watched",
+  "channel-unwatched",
+  "decision",
+  "message-sent",
+  "message-received",
+  "request-refused",
+  "requests-ignored",
+  "invoice-made",
+  "payment-started",
+  "payment-settled",
+  "payment-failed",
+  "payment-unknown",
+  "payment-received",
+  "request-ended",
+  "paused",
+  "resumed",
+  "breaker",
+] as const;
+
+export type EventKind = (typeof eventKinds)[number];
+
+/** One line of the event log; also what the screen and the demo show. `message` is a whole sentence for the operator. */
+export interface EventRecord {
+  readonly atWallMs: number;
+  readonly kind: EventKind;
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly role?: Role;
+  readonly node?: NodePubkey;
+  readonly peer?: NodePubkey;
+  readonly channelPoint?: ChannelPoint;
+  readonly channelId?: ShortChannelId;
+  readonly amountSat?: Sat;
+  readonly feeMsat?: Msat;
+  readonly paymentHash?: PaymentHash;
+  readonly requestId?: RequestId;
+  /** One of the closed lists in lib/domain/reasons.ts, or LND's words. */
+  readonly reason?: string;
+  readonly details?: Readonly<Record<string, string | number | boolean>>;
+}

@@ -1,0 +1,39 @@
+import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import type { NodeCall, NodeEvent, NodeReply } from "../lightning/node.ts";
+import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
+
+/** A node's place in the configuration's `lightningNodes`; its public key is known only once it was up. */
+export type NodeRef = number;
+
+/** Everything that happens to the balancer. Time comes beside it. */
+export type BalancerEvent =
+  /** Once, first: every record of the transaction log, oldest first. */
+  | { readonly kind: "started"; readonly transactions: readonly TransactionRecord[]; readonly paused: boolean }
+  | { readonly kind: "node"; readonly node: NodeRef; readonly event: NodeEvent }
+  /** The answer to a `call`. */
+  | { readonly kind: "reply"; readonly callId: number; readonly reply: NodeReply }
+  /** The record of an `append` is on disk. */
+  | { readonly kind: "appended"; readonly appendId: number }
+  | { readonly kind: "transport"; readonly event: TransportEvent }
+  /** The time that `nextTimeoutMs` named has come. */
+  | { readonly kind: "timeout" }
+  /** The operator paused or resumed paying and asking. */
+  | { readonly kind: "paused"; readonly paused: boolean }
+  /** The log's length and tree hash now, for the next hello. */
+  | { readonly kind: "log-head"; readonly length: number; readonly treeHash: string }
+  /** Stop for good: start nothing more; `drained` is the effect when nothing is under way. */
+  | { readonly kind: "drain" };
+
+/**
+ * Everything the balancer wants done, in order.
+ * An append that fails has no event: the driver ends the process, since a record that may or may not be on disk can be
+ * settled only by reading the log again.
+ */
+export type Effect =
+  | { readonly kind: "call"; readonly callId: number; readonly node: NodeRef; readonly call: NodeCall }
+  | { readonly kind: "append"; readonly appendId: number; readonly record: TransactionRecord }
+  /** Event log and screen. Nothing waits for it. */
+  | { readonly kind: "event"; readonly record: EventRecord }
+  | { readonly kind: "send"; readonly connection: ConnectionId; readonly frame: Uint8Array }
+  | { readonly kind: "disconnect"; readonly connection: ConnectionId }
+  | { readonly kind: "drained" };

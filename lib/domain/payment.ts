@@ -1,0 +1,56 @@
+import type { Msat } from "./amounts.ts";
+import type { NodePubkey, PaymentHash, ShortChannelId } from "./ids.ts";
+
+/** One hop of the route that a payment took. */
+export interface Hop {
+  readonly channelId: ShortChannelId;
+  readonly pubkey: NodePubkey;
+}
+
+/** LND's failure_reason of a payment that ended FAILED. The hash may be tried again. */
+export type PaymentFailure =
+  | "no-route"
+  | "insufficient-balance"
+  | "incorrect-details"
+  | "timeout"
+  | "canceled"
+  | "error";
+
+/** What a node knows of one of its own outgoing payments (lnrpc.Payment). */
+export type PaymentStatus =
+  /** Ended. `routes`: the hops of every HTLC that succeeded. */
+  | {
+    readonly kind: "settled";
+    readonly amountMsat: Msat;
+    readonly feeMsat: Msat;
+    readonly routes: readonly (readonly Hop[])[];
+  }
+  /** Ended; nothing was paid. */
+  | { readonly kind: "failed"; readonly failure: PaymentFailure }
+  /** Under way. Also every status that we don't know. */
+  | { readonly kind: "in-flight" }
+  /** The node knows no such payment. No proof yet that it never will: it may still be working through a lost request. */
+  | { readonly kind: "not-found" };
+
+/**
+ * The end of one attempt to pay.
+ * `rejected`: LND refused the request before making a payment of it; nothing was or will be sent for this call.
+ * `unknown`: the answer got lost; only the node's own look-up can say.
+ */
+export type PaymentOutcome =
+  | Extract<PaymentStatus, { kind: "settled" | "failed" }>
+  | { readonly kind: "rejected"; readonly detail: string }
+  | { readonly kind: "unknown"; readonly detail: string };
+
+/** One line of a node's payment history. */
+export interface PaymentSummary {
+  /** LND's payment_index: grows by one with each payment, and pages the history. */
+  readonly index: bigint;
+  readonly paymentHash: PaymentHash;
+  readonly status: PaymentStatus;
+  readonly amountMsat: Msat;
+  readonly createdAtWallMs: number;
+  /** From the invoice, where there was one. */
+  readonly destination: NodePubkey | undefined;
+  readonly memo: string;
+}

@@ -1,0 +1,56 @@
+import type { Sat } from "../domain/amounts.ts";
+import type { ChannelPoint, NodePubkey, RequestId, ShortChannelId } from "../domain/ids.ts";
+
+/** The version this program speaks. */
+export const protocolVersion = "tightrope/2";
+
+/** Introduces one Lightning node of the sender; sent for each on connect and again when one changes. */
+export interface Hello {
+  readonly type: "hello";
+  readonly publicKey: NodePubkey;
+  readonly alias: string;
+  readonly network: string;
+  /** LND's signature over `nodeProofText`. */
+  readonly proof: string;
+  readonly version: string;
+  readonly logHead: { readonly length: number; readonly treeHash: string };
+}
+
+/** Withdraws a node that this session introduced. */
+export interface Bye {
+  readonly type: "bye";
+  readonly publicKey: NodePubkey;
+}
+
+/** The payee asks the payer to pay this invoice over this channel. */
+export interface PayInvoice {
+  readonly type: "payInvoice";
+  readonly requestId: RequestId;
+  readonly channelPoint: ChannelPoint;
+  /** As the payee knows it; the payer may know the channel by another id. */
+  readonly channelId: ShortChannelId;
+  readonly invoice: string;
+  readonly tokens: Sat;
+}
+
+/** Why a request wasn't paid, as far as the payee may know. */
+export const resultReasons = ["invalid", "not-shared", "busy", "limit", "balance", "failed", "unknown"] as const;
+
+export type ResultReason = (typeof resultReasons)[number];
+
+/** The payer's one answer to a request; a hint that lets the payee look at its own node at once. */
+export interface PaymentResult {
+  readonly type: "paymentResult";
+  readonly requestId: RequestId;
+  readonly channelPoint: ChannelPoint;
+  readonly channelId: ShortChannelId;
+  /** The payment hash, or empty when nothing was tried. */
+  readonly paymentId: string;
+  readonly confirmed: boolean;
+  readonly confirmedAtWallMs: number;
+  readonly reason?: ResultReason;
+  readonly retryAfterMs?: number;
+  readonly maxTokens?: Sat;
+}
+
+export type Message = Hello | Bye | PayInvoice | PaymentResult;
