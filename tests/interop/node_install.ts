@@ -28,9 +28,7 @@ async function exists(path: string): Promise<boolean> {
  */
 export async function installNodePeers(): Promise<string> {
   const temp = Deno.env.get("TMPDIR") ?? Deno.env.get("TEMP") ?? "/tmp";
-  const folder = `${
-    temp.replace(/[/\\]$/, "")
-  }/tightrope-node-peers-${await lockHash()}`;
+  const folder = `${temp.replace(/[/\\]$/, "")}/tightrope-node-peers-${await lockHash()}`;
   if (await exists(`${folder}/${marker}`)) return folder;
   await Deno.mkdir(folder, { recursive: true });
   using lock = await Deno.open(`${folder}/.lock`, {

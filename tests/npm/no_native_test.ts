@@ -33,9 +33,7 @@ function readJson<T>(url: URL): T {
 }
 
 function standIns(): string[] {
-  return [...Deno.readDirSync(new URL("lib/npm/", root))].map((entry) =>
-    entry.name
-  ).sort();
+  return [...Deno.readDirSync(new URL("lib/npm/", root))].map((entry) => entry.name).sort();
 }
 
 function* filesIn(folder: URL): Generator<string> {
@@ -119,9 +117,8 @@ for (const tree of trees) {
 }
 
 Deno.test("what only tests need stays out of the program's packages", () => {
-  const program =
-    readJson<{ imports: Record<string, string> }>(new URL("deno.json", root))
-      .imports;
+  const program = readJson<{ imports: Record<string, string> }>(new URL("deno.json", root))
+    .imports;
   const tests = readJson<{ imports: Record<string, string> }>(
     new URL("tests/deno.json", root),
   ).imports;

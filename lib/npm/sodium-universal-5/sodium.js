@@ -3,9 +3,6 @@
  *
  * Contract: the functions, argument checks, messages and return values of sodium-native 5; every output goes into the
  * buffer that the caller hands in. tests/npm/sodium_test.ts holds it against sodium-native, byte for byte.
- *
- * One difference is wanted: sodium-native 5.1 returns a huge number instead of throwing where an authenticated
- * decryption fails (a status of -1 read as unsigned); here it throws what its source means to throw.
  */
 import createLibsodium from "libsodium-sumo";
 
@@ -15,24 +12,36 @@ import createLibsodium from "libsodium-sumo";
  * the WASM itself is out of reach, a base64 literal inside the factory. So it is read from the factory's own source.
  */
 function instantiateLibsodium() {
-  const wasmBase64 = /"(AGFzbQ[A-Za-z0-9+/=]+)"/.exec(createLibsodium.toString())?.[1];
-  if (wasmBase64 === undefined) throw new Error("libsodium-sumo: no embedded WASM found; was its version changed?");
+  const wasmBase64 = /"(AGFzbQ[A-Za-z0-9+/=]+)"/.exec(
+    createLibsodium.toString(),
+  )?.[1];
+  if (wasmBase64 === undefined) {
+    throw new Error(
+      "libsodium-sumo: no embedded WASM found; was its version changed?",
+    );
+  }
   const wasm = new WebAssembly.Module(Uint8Array.fromBase64(wasmBase64));
   const libsodium = {
     getRandomValue: () => crypto.getRandomValues(new Uint32Array(1))[0],
-    instantiateWasm: (imports, done) => done(new WebAssembly.Instance(wasm, imports)),
+    instantiateWasm: (imports, done) =>
+      done(new WebAssembly.Instance(wasm, imports)),
   };
   createLibsodium(libsodium);
-  if (libsodium._sodium_init() < 0) throw new Error("libsodium-sumo: sodium_init failed");
+  if (libsodium._sodium_init() < 0) {
+    throw new Error("libsodium-sumo: sodium_init failed");
+  }
   return libsodium;
 }
 
 const libsodium = instantiateLibsodium();
 
 const C = {
-  crypto_aead_chacha20poly1305_ietf_ABYTES: libsodium._crypto_aead_chacha20poly1305_ietf_abytes(),
-  crypto_aead_chacha20poly1305_ietf_KEYBYTES: libsodium._crypto_aead_chacha20poly1305_ietf_keybytes(),
-  crypto_aead_chacha20poly1305_ietf_NPUBBYTES: libsodium._crypto_aead_chacha20poly1305_ietf_npubbytes(),
+  crypto_aead_chacha20poly1305_ietf_ABYTES: libsodium
+    ._crypto_aead_chacha20poly1305_ietf_abytes(),
+  crypto_aead_chacha20poly1305_ietf_KEYBYTES: libsodium
+    ._crypto_aead_chacha20poly1305_ietf_keybytes(),
+  crypto_aead_chacha20poly1305_ietf_NPUBBYTES: libsodium
+    ._crypto_aead_chacha20poly1305_ietf_npubbytes(),
   crypto_box_PUBLICKEYBYTES: libsodium._crypto_box_publickeybytes(),
   crypto_box_SEALBYTES: libsodium._crypto_box_sealbytes(),
   crypto_box_SECRETKEYBYTES: libsodium._crypto_box_secretkeybytes(),
@@ -50,19 +59,28 @@ const C = {
   crypto_scalarmult_BYTES: libsodium._crypto_scalarmult_bytes(),
   crypto_scalarmult_SCALARBYTES: libsodium._crypto_scalarmult_scalarbytes(),
   crypto_scalarmult_ed25519_BYTES: libsodium._crypto_scalarmult_ed25519_bytes(),
-  crypto_scalarmult_ed25519_SCALARBYTES: libsodium._crypto_scalarmult_ed25519_scalarbytes(),
+  crypto_scalarmult_ed25519_SCALARBYTES: libsodium
+    ._crypto_scalarmult_ed25519_scalarbytes(),
   crypto_secretbox_KEYBYTES: libsodium._crypto_secretbox_keybytes(),
   crypto_secretbox_MACBYTES: libsodium._crypto_secretbox_macbytes(),
   crypto_secretbox_NONCEBYTES: libsodium._crypto_secretbox_noncebytes(),
-  crypto_secretstream_xchacha20poly1305_ABYTES: libsodium._crypto_secretstream_xchacha20poly1305_abytes(),
-  crypto_secretstream_xchacha20poly1305_HEADERBYTES: libsodium._crypto_secretstream_xchacha20poly1305_headerbytes(),
-  crypto_secretstream_xchacha20poly1305_KEYBYTES: libsodium._crypto_secretstream_xchacha20poly1305_keybytes(),
-  crypto_secretstream_xchacha20poly1305_STATEBYTES: libsodium._crypto_secretstream_xchacha20poly1305_statebytes(),
+  crypto_secretstream_xchacha20poly1305_ABYTES: libsodium
+    ._crypto_secretstream_xchacha20poly1305_abytes(),
+  crypto_secretstream_xchacha20poly1305_HEADERBYTES: libsodium
+    ._crypto_secretstream_xchacha20poly1305_headerbytes(),
+  crypto_secretstream_xchacha20poly1305_KEYBYTES: libsodium
+    ._crypto_secretstream_xchacha20poly1305_keybytes(),
+  crypto_secretstream_xchacha20poly1305_STATEBYTES: libsodium
+    ._crypto_secretstream_xchacha20poly1305_statebytes(),
   crypto_secretstream_xchacha20poly1305_TAGBYTES: 1,
-  crypto_secretstream_xchacha20poly1305_TAG_FINAL: libsodium._crypto_secretstream_xchacha20poly1305_tag_final(),
-  crypto_secretstream_xchacha20poly1305_TAG_MESSAGE: libsodium._crypto_secretstream_xchacha20poly1305_tag_message(),
-  crypto_secretstream_xchacha20poly1305_TAG_PUSH: libsodium._crypto_secretstream_xchacha20poly1305_tag_push(),
-  crypto_secretstream_xchacha20poly1305_TAG_REKEY: libsodium._crypto_secretstream_xchacha20poly1305_tag_rekey(),
+  crypto_secretstream_xchacha20poly1305_TAG_FINAL: libsodium
+    ._crypto_secretstream_xchacha20poly1305_tag_final(),
+  crypto_secretstream_xchacha20poly1305_TAG_MESSAGE: libsodium
+    ._crypto_secretstream_xchacha20poly1305_tag_message(),
+  crypto_secretstream_xchacha20poly1305_TAG_PUSH: libsodium
+    ._crypto_secretstream_xchacha20poly1305_tag_push(),
+  crypto_secretstream_xchacha20poly1305_TAG_REKEY: libsodium
+    ._crypto_secretstream_xchacha20poly1305_tag_rekey(),
   crypto_sign_BYTES: libsodium._crypto_sign_bytes(),
   crypto_sign_PUBLICKEYBYTES: libsodium._crypto_sign_publickeybytes(),
   crypto_sign_SECRETKEYBYTES: libsodium._crypto_sign_secretkeybytes(),
@@ -85,7 +103,9 @@ function slot(byteLength) {
 }
 
 function bytesOf(view) {
-  return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  return view instanceof Uint8Array
+    ? view
+    : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 /**
@@ -100,7 +120,9 @@ function call(outputs, views, run) {
     libsodium._free(scratch);
     scratchSize = Math.max(total, scratchSize * 2);
     scratch = libsodium._malloc(scratchSize);
-    if (scratch === 0) throw new Error(`libsodium: out of memory for ${total} bytes`);
+    if (scratch === 0) {
+      throw new Error(`libsodium: out of memory for ${total} bytes`);
+    }
   }
   const addresses = [];
   let top = scratch;
@@ -112,7 +134,12 @@ function call(outputs, views, run) {
   try {
     const result = run(...addresses);
     for (let i = 0; i < outputs; i++) {
-      bytesOf(views[i]).set(libsodium.HEAPU8.subarray(addresses[i], addresses[i] + views[i].byteLength));
+      bytesOf(views[i]).set(
+        libsodium.HEAPU8.subarray(
+          addresses[i],
+          addresses[i] + views[i].byteLength,
+        ),
+      );
     }
     return result;
   } finally {
@@ -163,7 +190,9 @@ function randombytes_buf(buffer) {
   checkView(buffer, "buffer");
   const bytes = bytesOf(buffer);
   for (let start = 0; start < bytes.length; start += RANDOM_VALUES_MAX_BYTES) {
-    crypto.getRandomValues(bytes.subarray(start, start + RANDOM_VALUES_MAX_BYTES));
+    crypto.getRandomValues(
+      bytes.subarray(start, start + RANDOM_VALUES_MAX_BYTES),
+    );
   }
 }
 
@@ -172,7 +201,13 @@ function randombytes_buf(buffer) {
 function crypto_sign_keypair(pk, sk) {
   checkSize(pk, "pk", "crypto_sign_PUBLICKEYBYTES");
   checkSize(sk, "sk", "crypto_sign_SECRETKEYBYTES");
-  checkStatus(call(2, [pk, sk], (pkAt, skAt) => libsodium._crypto_sign_keypair(pkAt, skAt)));
+  checkStatus(
+    call(
+      2,
+      [pk, sk],
+      (pkAt, skAt) => libsodium._crypto_sign_keypair(pkAt, skAt),
+    ),
+  );
 }
 
 function crypto_sign_seed_keypair(pk, sk, seed) {
@@ -180,7 +215,12 @@ function crypto_sign_seed_keypair(pk, sk, seed) {
   checkSize(sk, "sk", "crypto_sign_SECRETKEYBYTES");
   checkSize(seed, "seed", "crypto_sign_SEEDBYTES");
   checkStatus(
-    call(2, [pk, sk, seed], (pkAt, skAt, seedAt) => libsodium._crypto_sign_seed_keypair(pkAt, skAt, seedAt)),
+    call(
+      2,
+      [pk, sk, seed],
+      (pkAt, skAt, seedAt) =>
+        libsodium._crypto_sign_seed_keypair(pkAt, skAt, seedAt),
+    ),
   );
 }
 
@@ -192,7 +232,8 @@ function crypto_sign_detached(sig, m, sk) {
     call(
       1,
       [sig, m, sk],
-      (sigAt, mAt, skAt) => libsodium._crypto_sign_detached(sigAt, 0, mAt, m.byteLength, 0, skAt),
+      (sigAt, mAt, skAt) =>
+        libsodium._crypto_sign_detached(sigAt, 0, mAt, m.byteLength, 0, skAt),
     ),
   );
 }
@@ -200,19 +241,29 @@ function crypto_sign_detached(sig, m, sk) {
 function crypto_sign_verify_detached(sig, m, pk) {
   checkView(sig, "sig");
   checkView(m, "m");
-  check(sig.byteLength >= C.crypto_sign_BYTES, "sig must be at least 'crypto_sign_BYTES' bytes");
+  check(
+    sig.byteLength >= C.crypto_sign_BYTES,
+    "sig must be at least 'crypto_sign_BYTES' bytes",
+  );
   checkSize(pk, "pk", "crypto_sign_PUBLICKEYBYTES");
   return call(
     0,
     [sig, m, pk],
-    (sigAt, mAt, pkAt) => libsodium._crypto_sign_verify_detached(sigAt, mAt, m.byteLength, 0, pkAt),
+    (sigAt, mAt, pkAt) =>
+      libsodium._crypto_sign_verify_detached(sigAt, mAt, m.byteLength, 0, pkAt),
   ) === 0;
 }
 
 function crypto_sign_ed25519_sk_to_pk(pk, sk) {
   checkSize(pk, "pk", "crypto_sign_PUBLICKEYBYTES");
   checkSize(sk, "sk", "crypto_sign_SECRETKEYBYTES");
-  checkStatus(call(1, [pk, sk], (pkAt, skAt) => libsodium._crypto_sign_ed25519_sk_to_pk(pkAt, skAt)));
+  checkStatus(
+    call(
+      1,
+      [pk, sk],
+      (pkAt, skAt) => libsodium._crypto_sign_ed25519_sk_to_pk(pkAt, skAt),
+    ),
+  );
 }
 
 // Public-key boxes
@@ -220,7 +271,13 @@ function crypto_sign_ed25519_sk_to_pk(pk, sk) {
 function crypto_box_keypair(pk, sk) {
   checkSize(pk, "pk", "crypto_box_PUBLICKEYBYTES");
   checkSize(sk, "sk", "crypto_box_SECRETKEYBYTES");
-  checkStatus(call(2, [pk, sk], (pkAt, skAt) => libsodium._crypto_box_keypair(pkAt, skAt)));
+  checkStatus(
+    call(
+      2,
+      [pk, sk],
+      (pkAt, skAt) => libsodium._crypto_box_keypair(pkAt, skAt),
+    ),
+  );
 }
 
 function crypto_box_seed_keypair(pk, sk, seed) {
@@ -228,7 +285,12 @@ function crypto_box_seed_keypair(pk, sk, seed) {
   checkSize(sk, "sk", "crypto_box_SECRETKEYBYTES");
   checkSize(seed, "seed", "crypto_box_SEEDBYTES");
   checkStatus(
-    call(2, [pk, sk, seed], (pkAt, skAt, seedAt) => libsodium._crypto_box_seed_keypair(pkAt, skAt, seedAt)),
+    call(
+      2,
+      [pk, sk, seed],
+      (pkAt, skAt, seedAt) =>
+        libsodium._crypto_box_seed_keypair(pkAt, skAt, seedAt),
+    ),
   );
 }
 
@@ -241,14 +303,22 @@ function crypto_box_seal(c, m, pk) {
   );
   checkSize(pk, "pk", "crypto_box_PUBLICKEYBYTES");
   checkStatus(
-    call(1, [c, m, pk], (cAt, mAt, pkAt) => libsodium._crypto_box_seal(cAt, mAt, m.byteLength, 0, pkAt)),
+    call(
+      1,
+      [c, m, pk],
+      (cAt, mAt, pkAt) =>
+        libsodium._crypto_box_seal(cAt, mAt, m.byteLength, 0, pkAt),
+    ),
   );
 }
 
 function crypto_box_seal_open(m, c, pk, sk) {
   checkView(m, "m");
   checkView(c, "c");
-  check(c.byteLength >= C.crypto_box_SEALBYTES, "c must be at least 'crypto_box_SEALBYTES' bytes");
+  check(
+    c.byteLength >= C.crypto_box_SEALBYTES,
+    "c must be at least 'crypto_box_SEALBYTES' bytes",
+  );
   check(
     m.byteLength === c.byteLength - C.crypto_box_SEALBYTES,
     "m must be 'c.byteLength - crypto_box_SEALBYTES' bytes",
@@ -258,7 +328,8 @@ function crypto_box_seal_open(m, c, pk, sk) {
   return call(
     1,
     [m, c, pk, sk],
-    (mAt, cAt, pkAt, skAt) => libsodium._crypto_box_seal_open(mAt, cAt, c.byteLength, 0, pkAt, skAt),
+    (mAt, cAt, pkAt, skAt) =>
+      libsodium._crypto_box_seal_open(mAt, cAt, c.byteLength, 0, pkAt, skAt),
   ) === 0;
 }
 
@@ -277,7 +348,8 @@ function crypto_secretbox_easy(c, m, n, k) {
     call(
       1,
       [c, m, n, k],
-      (cAt, mAt, nAt, kAt) => libsodium._crypto_secretbox_easy(cAt, mAt, m.byteLength, 0, nAt, kAt),
+      (cAt, mAt, nAt, kAt) =>
+        libsodium._crypto_secretbox_easy(cAt, mAt, m.byteLength, 0, nAt, kAt),
     ),
   );
 }
@@ -298,7 +370,15 @@ function crypto_secretbox_open_easy(m, c, n, k) {
   return call(
     1,
     [m, c, n, k],
-    (mAt, cAt, nAt, kAt) => libsodium._crypto_secretbox_open_easy(mAt, cAt, c.byteLength, 0, nAt, kAt),
+    (mAt, cAt, nAt, kAt) =>
+      libsodium._crypto_secretbox_open_easy(
+        mAt,
+        cAt,
+        c.byteLength,
+        0,
+        nAt,
+        kAt,
+      ),
   ) === 0;
 }
 
@@ -307,13 +387,15 @@ function crypto_secretbox_open_easy(m, c, n, k) {
 function checkGenericHash(output, key) {
   checkView(output, "output");
   check(
-    output.byteLength >= C.crypto_generichash_BYTES_MIN && output.byteLength <= C.crypto_generichash_BYTES_MAX,
+    output.byteLength >= C.crypto_generichash_BYTES_MIN &&
+      output.byteLength <= C.crypto_generichash_BYTES_MAX,
     "output must be between crypto_generichash_BYTES_MIN and crypto_generichash_BYTES_MAX bytes",
   );
   if (key === EMPTY) return;
   checkView(key, "key");
   check(
-    key.byteLength >= C.crypto_generichash_KEYBYTES_MIN && key.byteLength <= C.crypto_generichash_KEYBYTES_MAX,
+    key.byteLength >= C.crypto_generichash_KEYBYTES_MIN &&
+      key.byteLength <= C.crypto_generichash_KEYBYTES_MAX,
     "key must be between crypto_generichash_KEYBYTES_MIN and crypto_generichash_KEYBYTES_MAX bytes",
   );
 }
@@ -360,7 +442,12 @@ function crypto_hash_sha512(out, input) {
   checkView(input, "input");
   checkSize(out, "out", "crypto_hash_sha512_BYTES");
   checkStatus(
-    call(1, [out, input], (outAt, inputAt) => libsodium._crypto_hash_sha512(outAt, inputAt, input.byteLength, 0)),
+    call(
+      1,
+      [out, input],
+      (outAt, inputAt) =>
+        libsodium._crypto_hash_sha512(outAt, inputAt, input.byteLength, 0),
+    ),
   );
 }
 
@@ -369,27 +456,44 @@ function crypto_hash_sha512(out, input) {
 function crypto_kx_keypair(pk, sk) {
   checkSize(pk, "pk", "crypto_kx_PUBLICKEYBYTES");
   checkSize(sk, "sk", "crypto_kx_SECRETKEYBYTES");
-  checkStatus(call(2, [pk, sk], (pkAt, skAt) => libsodium._crypto_kx_keypair(pkAt, skAt)));
+  checkStatus(
+    call(2, [pk, sk], (pkAt, skAt) => libsodium._crypto_kx_keypair(pkAt, skAt)),
+  );
 }
 
 function crypto_kx_seed_keypair(pk, sk, seed) {
   checkSize(pk, "pk", "crypto_kx_PUBLICKEYBYTES");
   checkSize(sk, "sk", "crypto_kx_SECRETKEYBYTES");
   checkSize(seed, "seed", "crypto_kx_SEEDBYTES");
-  checkStatus(call(2, [pk, sk, seed], (pkAt, skAt, seedAt) => libsodium._crypto_kx_seed_keypair(pkAt, skAt, seedAt)));
+  checkStatus(
+    call(
+      2,
+      [pk, sk, seed],
+      (pkAt, skAt, seedAt) =>
+        libsodium._crypto_kx_seed_keypair(pkAt, skAt, seedAt),
+    ),
+  );
 }
 
 function crypto_scalarmult_base(q, n) {
   checkSize(q, "q", "crypto_scalarmult_BYTES");
   checkSize(n, "n", "crypto_scalarmult_SCALARBYTES");
-  checkStatus(call(1, [q, n], (qAt, nAt) => libsodium._crypto_scalarmult_base(qAt, nAt)));
+  checkStatus(
+    call(1, [q, n], (qAt, nAt) => libsodium._crypto_scalarmult_base(qAt, nAt)),
+  );
 }
 
 function crypto_scalarmult(q, n, p) {
   checkSize(q, "q", "crypto_scalarmult_BYTES");
   checkSize(n, "n", "crypto_scalarmult_SCALARBYTES");
   checkSize(p, "p", "crypto_scalarmult_BYTES");
-  checkStatus(call(1, [q, n, p], (qAt, nAt, pAt) => libsodium._crypto_scalarmult(qAt, nAt, pAt)));
+  checkStatus(
+    call(
+      1,
+      [q, n, p],
+      (qAt, nAt, pAt) => libsodium._crypto_scalarmult(qAt, nAt, pAt),
+    ),
+  );
 }
 
 function crypto_scalarmult_ed25519_noclamp(q, n, p) {
@@ -397,7 +501,12 @@ function crypto_scalarmult_ed25519_noclamp(q, n, p) {
   checkSize(n, "n", "crypto_scalarmult_ed25519_SCALARBYTES");
   checkSize(p, "p", "crypto_scalarmult_ed25519_BYTES");
   checkStatus(
-    call(1, [q, n, p], (qAt, nAt, pAt) => libsodium._crypto_scalarmult_ed25519_noclamp(qAt, nAt, pAt)),
+    call(
+      1,
+      [q, n, p],
+      (qAt, nAt, pAt) =>
+        libsodium._crypto_scalarmult_ed25519_noclamp(qAt, nAt, pAt),
+    ),
   );
 }
 
@@ -479,13 +588,22 @@ function crypto_secretstream_xchacha20poly1305_keygen(k) {
 function crypto_secretstream_xchacha20poly1305_init_push(state, header, k) {
   checkView(header, "header");
   checkSize(state, "state", "crypto_secretstream_xchacha20poly1305_STATEBYTES");
-  checkSize(header, "header", "crypto_secretstream_xchacha20poly1305_HEADERBYTES");
+  checkSize(
+    header,
+    "header",
+    "crypto_secretstream_xchacha20poly1305_HEADERBYTES",
+  );
   checkSize(k, "k", "crypto_secretstream_xchacha20poly1305_KEYBYTES");
   checkStatus(
     call(
       2,
       [state, header, k],
-      (stateAt, headerAt, kAt) => libsodium._crypto_secretstream_xchacha20poly1305_init_push(stateAt, headerAt, kAt),
+      (stateAt, headerAt, kAt) =>
+        libsodium._crypto_secretstream_xchacha20poly1305_init_push(
+          stateAt,
+          headerAt,
+          kAt,
+        ),
     ),
   );
 }
@@ -493,13 +611,22 @@ function crypto_secretstream_xchacha20poly1305_init_push(state, header, k) {
 function crypto_secretstream_xchacha20poly1305_init_pull(state, header, k) {
   checkView(header, "header");
   checkSize(state, "state", "crypto_secretstream_xchacha20poly1305_STATEBYTES");
-  checkSize(header, "header", "crypto_secretstream_xchacha20poly1305_HEADERBYTES");
+  checkSize(
+    header,
+    "header",
+    "crypto_secretstream_xchacha20poly1305_HEADERBYTES",
+  );
   checkSize(k, "k", "crypto_secretstream_xchacha20poly1305_KEYBYTES");
   checkStatus(
     call(
       1,
       [state, header, k],
-      (stateAt, headerAt, kAt) => libsodium._crypto_secretstream_xchacha20poly1305_init_pull(stateAt, headerAt, kAt),
+      (stateAt, headerAt, kAt) =>
+        libsodium._crypto_secretstream_xchacha20poly1305_init_pull(
+          stateAt,
+          headerAt,
+          kAt,
+        ),
     ),
   );
 }
@@ -510,7 +637,8 @@ function crypto_secretstream_xchacha20poly1305_push(state, c, m, ad, tag) {
   checkView(m, "m");
   checkSize(state, "state", "crypto_secretstream_xchacha20poly1305_STATEBYTES");
   check(
-    c.byteLength === m.byteLength + C.crypto_secretstream_xchacha20poly1305_ABYTES,
+    c.byteLength ===
+      m.byteLength + C.crypto_secretstream_xchacha20poly1305_ABYTES,
     "c must be 'm.byteLength + crypto_secretstream_xchacha20poly1305_ABYTES' bytes",
   );
   const status = call(
@@ -546,7 +674,8 @@ function crypto_secretstream_xchacha20poly1305_pull(state, m, tag, c, ad) {
   );
   checkView(m, "m");
   check(
-    m.byteLength === c.byteLength - C.crypto_secretstream_xchacha20poly1305_ABYTES,
+    m.byteLength ===
+      c.byteLength - C.crypto_secretstream_xchacha20poly1305_ABYTES,
     "m must be 'c.byteLength - crypto_secretstream_xchacha20poly1305_ABYTES' bytes",
   );
   const status = call(
@@ -581,7 +710,8 @@ function crypto_stream_xor(c, m, n, k) {
     call(
       1,
       [c, m, n, k],
-      (cAt, mAt, nAt, kAt) => libsodium._crypto_stream_xor(cAt, mAt, m.byteLength, 0, nAt, kAt),
+      (cAt, mAt, nAt, kAt) =>
+        libsodium._crypto_stream_xor(cAt, mAt, m.byteLength, 0, nAt, kAt),
     ),
   );
 }
