@@ -1,0 +1,273 @@
+import { addSat, type Sat, sat, subSat } from "../domain/amounts.ts";
+import { invariant, unreachable } from "../domain/errors.ts";
+import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
+import type { Now } from "../env/clock.ts";
+import type { ForeignRecord, TransactionRecord } from "./record.ts";
+
+/**
+ * What the transaction log adds up to: money reserved, spent and received, and what is still open.
+ * Plain data, changed in place by {@link applyRecord}; maps keep the order of the log.
+ */
+export interface Ledger {
+  /** Payments of ours that are open, or settled and not yet forgotten by {@link forgetSettled}. */
+  readonly payments: Map<PaymentHash, LedgerPayment>;
+  /** Invoices of ours whose end isn't recorded. */
+  readonly invoices: Map<PaymentHash, LedgerInvoice>;
+  /** Every hash that a node of ours ever meant to pay, and how that went. Never forgotten: no hash is paid twice. */
+  readonly paidHashes: Map<PaymentHash, "open" | "settled" | "failed">;
+  /** Every hash of an invoice of ours. */
+  readonly invoiceHashes: Set<PaymentHash>;
+  /** Net outflow (paid + reserved + unknown - received; may be negative) per remote node of other instances, over all its channels. */
+  readonly positions: Map<NodePubkey, Sat>;
+  /** The same per channel of ours, keyed by {@link sideKey}; own pairs too. */
+  readonly channelPositions: Map<string, Sat>;
+  /** When a payment was last tried over a channel, whatever came of it, keyed by {@link sideKey}; monotonic. */
+  readonly lastAttemptAtMs: Map<string, number>;
+  /** The wall clock of the newest record of each of our nodes: where the search for foreign payments begins. */
+  readonly newestAtWallMs: Map<NodePubkey, number>;
+  /** Every node that wrote records here. */
+  readonly ownNodes: Set<NodePubkey>;
+}
+
+/** A payment of ours. `foreign` ones weren't made by this log's writer and count all the same. */
+export interface LedgerPayment {
+  readonly paymentHash: PaymentHash;
+  state: "reserved" | "unknown" | "settled";
+  readonly foreign: boolean;
+  readonly node: NodePubkey;
+  readonly peer: NodePubkey;
+  readonly ownPeer: boolean;
+  readonly channelPoint: ChannelPoint | undefined;
+  readonly channelId: ShortChannelId | undefined;
+  readonly requestId: RequestId | undefined;
+  readonly amountSat: Sat;
+  /** 0 for a foreign payment: its invoice isn't known. */
+  readonly expiresAtWallMs: number;
+  /** When it was reserved; monotonic, of this process (negative: before it began). */
+  readonly reservedAtMs: number;
+  /** When its settlement was recorded; monotonic. Windows count from here. */
+  settledAtMs: number | undefined;
+}
+
+/** An invoice that we gave away and whose end isn't recorded. */
+export interface LedgerInvoice {
+  readonly paymentHash: PaymentHash;
+  readonly node: NodePubkey;
+  readonly peer: NodePubkey;
+  readonly ownPeer: boolean;
+  readonly channelPoint: ChannelPoint;
+  readonly channelId: ShortChannelId;
+  readonly requestId: RequestId;
+  readonly amountSat: Sat;
+  readonly expiresAtWallMs: number;
+}
+
+/** One side of a channel as a map key. */
+export function sideKey(node: NodePubkey, channelPoint: ChannelPoint): string {
+  return `${node}/${channelPoint}`;
+}
+
+export function createLedger(): Ledger {
+  return {
+    payments: new Map(),
+    invoices: new Map(),
+    paidHashes: new Map(),
+    invoiceHashes: new Set(),
+    positions: new Map(),
+    channelPositions: new Map(),
+    lastAttemptAtMs: new Map(),
+    newestAtWallMs: new Map(),
+    ownNodes: new Set(),
+  };
+}
+
+/**
+ * The ledger of a whole log, oldest record first, as it stands at `now`.
+ * Ages across the restart come from the wall clock, which never counts backwards: a record dated before an earlier one is
+ * taken to be as young as that one, and a start dated before the newest record to be at that record's time.
+ * @throws InvariantError when the records can't follow each other
+ */
+export function foldLedger(records: readonly TransactionRecord[], now: Now): Ledger {
+  const ledger = createLedger();
+  let latestWallMs = -Infinity;
+  const effectiveWallMs = records.map((record) => latestWallMs = Math.max(latestWallMs, record.atWallMs));
+  const startWallMs = Math.max(now.wallMs, latestWallMs);
+  records.forEach((record, index) => applyRecord(ledger, record, now.atMs - (startWallMs - effectiveWallMs[index]!)));
+  return ledger;
+}
+
+/**
+ * Enters one record, made at `atMs` (monotonic; may be negative for one of an earlier run).
+ * @throws InvariantError when it can't follow what is there: an outcome without its intent, a second intent for a hash, …
+ */
+export function applyRecord(ledger: Ledger, record: TransactionRecord, atMs: number): void {
+  ledger.ownNodes.add(record.node);
+  ledger.newestAtWallMs.set(
+    record.node,
+    Math.max(record.atWallMs, ledger.newestAtWallMs.get(record.node) ?? record.atWallMs),
+  );
+  switch (record.kind) {
+    case "intent": {
+      const { paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs } =
+        record;
+      invariant(!ledger.paidHashes.has(paymentHash), `payment ${paymentHash} has a second intent`);
+      invariant(amountSat > 0n, `the intent of payment ${paymentHash} is for nothing`);
+      ledger.paidHashes.set(paymentHash, "open");
+      ledger.payments.set(paymentHash, {
+        ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs },
+        state: "reserved",
+        foreign: false,
+        reservedAtMs: atMs,
+        settledAtMs: undefined,
+      });
+      ledger.lastAttemptAtMs.set(sideKey(node, channelPoint), atMs);
+      move(ledger, record, amountSat);
+      break;
+    }
+    case "settled": {
+      const payment = openPayment(ledger, record);
+      payment.state = "settled";
+      payment.settledAtMs = atMs;
+      ledger.paidHashes.set(record.paymentHash, "settled");
+      break;
+    }
+    case "failed": {
+      const payment = openPayment(ledger, record);
+      ledger.payments.delete(record.paymentHash);
+      ledger.paidHashes.set(record.paymentHash, "failed");
+      move(ledger, payment, sat(-payment.amountSat));
+      break;
+    }
+    case "unknown":
+      openPayment(ledger, record).state = "unknown";
+      break;
+    case "foreign":
+      applyForeign(ledger, record, atMs);
+      break;
+    case "invoiced": {
+      const { paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs } =
+        record;
+      invariant(!ledger.invoiceHashes.has(paymentHash), `invoice ${paymentHash} was recorded twice`);
+      ledger.invoiceHashes.add(paymentHash);
+      ledger.invoices.set(paymentHash, {
+        ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs },
+      });
+      break;
+    }
+    case "received":
+    case "cancelled": {
+      const invoice = ledger.invoices.get(record.paymentHash);
+      invariant(invoice, `invoice ${record.paymentHash} is ${record.kind} without being open`);
+      sameDeal(record, invoice);
+      ledger.invoices.delete(record.paymentHash);
+      if (record.kind === "received") move(ledger, invoice, sat(-invoice.amountSat));
+      break;
+    }
+    default:
+      unreachable(record);
+  }
+}
+
+/**
+ * A foreign payment is recorded when it is seen, and once more when one seen pending has ended: with its amount if it
+ * settled, with none if it failed. One that the log has as failed and LND as settled is counted too.
+ */
+function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void {
+  const { paymentHash, node, peer, ownPeer, channelPoint, channelId, amountSat, pending } = record;
+  const known = ledger.payments.get(paymentHash);
+  if (known) {
+    invariant(known.foreign && known.state === "reserved" && !pending, `foreign payment ${paymentHash} is in the log`);
+    if (amountSat === 0n) {
+      ledger.payments.delete(paymentHash);
+      ledger.paidHashes.set(paymentHash, "failed");
+      move(ledger, known, sat(-known.amountSat));
+    } else {
+      invariant(amountSat === known.amountSat, `foreign payment ${paymentHash} changed its amount`);
+      known.state = "settled";
+      known.settledAtMs = atMs;
+      ledger.paidHashes.set(paymentHash, "settled");
+    }
+    return;
+  }
+  invariant(amountSat > 0n, `foreign payment ${paymentHash} is for nothing`);
+  invariant(
+    ledger.paidHashes.get(paymentHash) !== "settled",
+    `foreign payment ${paymentHash} is in the log as our own`,
+  );
+  ledger.paidHashes.set(paymentHash, pending ? "open" : "settled");
+  ledger.payments.set(paymentHash, {
+    ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, amountSat },
+    state: pending ? "reserved" : "settled",
+    foreign: true,
+    requestId: undefined,
+    expiresAtWallMs: 0,
+    reservedAtMs: atMs,
+    settledAtMs: pending ? undefined : atMs,
+  });
+  move(ledger, record, amountSat);
+}
+
+/** Drops settled payments that no window can count any more; positions and hashes stay. */
+export function forgetSettled(ledger: Ledger, settledBeforeMs: number): void {
+  for (const [hash, { settledAtMs }] of ledger.payments) {
+    if (settledAtMs !== undefined && settledAtMs < settledBeforeMs) ledger.payments.delete(hash);
+  }
+}
+
+/** Payments of ours whose end isn't recorded, oldest first. */
+export function openPayments(ledger: Ledger): LedgerPayment[] {
+  return [...ledger.payments.values()].filter((payment) => payment.state !== "settled");
+}
+
+function openPayment(ledger: Ledger, record: Exclude<TransactionRecord, ForeignRecord>): LedgerPayment {
+  const payment = ledger.payments.get(record.paymentHash);
+  invariant(
+    payment && payment.state !== "settled" && !payment.foreign,
+    `payment ${record.paymentHash} is ${record.kind} without an open intent`,
+  );
+  sameDeal(record, payment);
+  return payment;
+}
+
+/** An outcome that names another amount or party than its opening would move somebody else's position. */
+function sameDeal(
+  record: Exclude<TransactionRecord, ForeignRecord>,
+  opening: Pick<LedgerPayment, "node" | "peer" | "amountSat" | "channelPoint">,
+): void {
+  invariant(
+    record.node === opening.node && record.peer === opening.peer && record.amountSat === opening.amountSat &&
+      record.channelPoint === opening.channelPoint,
+    `the ${record.kind} of ${record.paymentHash} differs from its opening`,
+  );
+}
+
+function move(
+  ledger: Ledger,
+  { node, peer, ownPeer, channelPoint }: {
+    node: NodePubkey;
+    peer: NodePubkey;
+    ownPeer: boolean;
+    channelPoint: ChannelPoint | undefined;
+  },
+  outflowSat: Sat,
+): void {
+  if (!ownPeer) ledger.positions.set(peer, addSat(ledger.positions.get(peer) ?? sat(0), outflowSat));
+  if (channelPoint === undefined) return;
+  const key = sideKey(node, channelPoint);
+  ledger.channelPositions.set(key, addSat(ledger.channelPositions.get(key) ?? sat(0), outflowSat));
+}
+
+/** What we have out with other instances' nodes: the sum of all positive positions. */
+export function totalOutflowSat(ledger: Ledger, isOwn: (peer: NodePubkey) => boolean): Sat {
+  let totalSat = sat(0);
+  for (const [peer, positionSat] of ledger.positions) {
+    if (positionSat > 0n && !isOwn(peer)) totalSat = addSat(totalSat, positionSat);
+  }
+  return totalSat;
+}
+
+/** How much more a position grows when it gets `amountSat` and only its positive part counts. */
+export function positiveGrowthSat(positionSat: Sat, amountSat: Sat): Sat {
+  const positive = (value: Sat) => value > 0n ? value : sat(0);
+  return subSat(positive(addSat(positionSat, amountSat)), positive(positionSat));
+}

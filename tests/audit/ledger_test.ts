@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import {
+  applyRecord,
+  createLedger,
+  foldLedger,
+  forgetSettled,
+  openPayments,
+  sideKey,
+} from "../../lib/audit/ledger.ts";
+import type { TransactionRecord } from "../../lib/audit/record.ts";
+import { msat, sat } from "../../lib/domain/amounts.ts";
+import { InvariantError } from "../../lib/domain/errors.ts";
+import {
+  parseChannelPoint,
+  parseNodePubkey,
+  parsePaymentHash,
+  parseRequestId,
+  parseShortChannelId,
+} from "../../lib/domain/ids.ts";
+
+const alice = parseNodePubkey("02" + "a1".repeat(32))!;
+const bob = parseNodePubkey("03" + "b0".repeat(32))!;
+const point = parseChannelPoint("c1".repeat(32) + ":0")!;
+const hash = (digits: string) => parsePaymentHash(digits.repeat(32))!;
+const base = {
+  atWallMs: 1000,
+  node: alice,
+  peer: bob,
+  ownPeer: false,
+  channelPoint: point,
+  channelId: parseShortChannelId("800x1x0")!,
+  amountSat: sat(50_000),
+  requestId: parseRequestId("ab".repeat(16))!,
+  expiresAtWallMs: 600_000,
+};
+const payer = { ...base, role: "payer" as const };
+const payee = { ...base, role: "payee" as const };
+
+function intent(
+  digits: string,
+  over: Partial<typeof payer> = {},
+): TransactionRecord {
+  return { ...payer, kind: "intent", paymentHash: hash(digits), ...over };
+}
+function settled(
+  digits: string,
+  over: Partial<typeof payer> = {},
+): TransactionRecord {
+  return {
+    ...payer,
+    kind: "settled",
+    feeMsat: msat(0),
+    paymentHash: hash(digits),
+    ...over,
+  };
+}
+function failed(
+  digits: string,
+  over: Partial<typeof payer> = {},
+): TransactionRecord {
+  return {
+    ...payer,
+    kind: "failed",
+    reason: "no-route",
+    paymentHash: hash(digits),
+    ...over,
+  };
+}
+function foreign(
+  digits: string,
+  over: { pending?: boolean; amountSat?: ReturnType<typeof sat> } = {},
+) {
+  const { atWallMs, node, peer, ownPeer, channelPoint, channelId, amountSat } =
+    base;
+  const common = {
+    atWallMs,
+    node,
+    peer,
+    ownPeer,
+    channelPoint,
+    channelId,
+    amountSat,
+  };
+  return {
+    ...common,
+    kind: "foreign",
+    role: "payer",
+    paymentHash: hash(digits),
+    pending: false,
+    ...over,
+  } as const;
+}
+const now = { atMs: 5_000, wallMs: 61_000 };
+
+Deno.test("a position counts what is paid, reserved and unknown, less what was received", () => {
+  const ledger = foldLedger([
+    intent("01"),
+    settled("01"),
+    intent("02", { amountSat: sat(7) }),
+    intent("03", { amountSat: sat(11) }),
+    {
+      ...payer,
+      kind: "unknown",
+      reason: "lost",
+      paymentHash: hash("03"),
+      amountSat: sat(11),
+    },
+    intent("04"),
+    failed("04"),
+    {
+      ...payee,
+      kind: "invoiced",
+      paymentHash: hash("05"),
+      amountSat: sat(20_000),
+    },
+    {
+      ...payee,
+      kind: "received",
+      paymentHash: hash("05"),
+      amountSat: sat(20_000),
+    },
+  ], now);
+  assert.equal(ledger.positions.get(bob), 30_018n);
+  assert.equal(ledger.channelPositions.get(sideKey(alice, point)), 30_018n);
+  assert.deepEqual(openPayments(ledger).map((payment) => payment.state), [
+    "reserved",
+    "unknown",
+  ]);
+  assert.equal(ledger.invoices.size, 0);
+});
+
+Deno.test("payments between one's own nodes move no position of credit", () => {
+  const ledger = foldLedger([
+    intent("01", { ownPeer: true }),
+    settled("01", { ownPeer: true }),
+  ], now);
+  assert.equal(ledger.positions.size, 0);
+  assert.equal(ledger.payments.get(hash("01"))?.state, "settled");
+});
+
+Deno.test("foldLedger() dates records by the wall clock across a restart", () => {
+  const ledger = foldLedger([
+    intent("01", { atWallMs: 1_000 }),
+    settled("01", { atWallMs: 31_000 }),
+  ], now);
+  assert.equal(ledger.payments.get(hash("01"))?.settledAtMs, 5_000 - 30_000);
+  assert.equal(
+    ledger.lastAttemptAtMs.get(sideKey(alice, point)),
+    5_000 - 60_000,
+  );
+});
+
+Deno.test("foldLedger() never lets a clock that was set back make a record older", () => {
+  const records = [
+    intent("01", { atWallMs: 100_000 }),
+    settled("01", { atWallMs: 40_000 }),
+  ];
+  assert.equal(
+    foldLedger(records, now).payments.get(hash("01"))?.settledAtMs,
+    5_000,
+  );
+  assert.equal(
+    foldLedger(records, { atMs: 0, wallMs: 130_000 }).payments.get(hash("01"))
+      ?.settledAtMs,
+    -30_000,
+  );
+});
+
+Deno.test("a foreign payment counts as spent; seen pending, until it failed", () => {
+  const ledger = foldLedger(
+    [foreign("01"), foreign("02", { pending: true })],
+    now,
+  );
+  assert.equal(ledger.positions.get(bob), 100_000n);
+  assert.equal(openPayments(ledger).length, 1);
+  applyRecord(ledger, foreign("02", { amountSat: sat(0) }), 6_000);
+  assert.equal(ledger.positions.get(bob), 50_000n);
+  assert.equal(ledger.paidHashes.get(hash("02")), "failed");
+});
+
+Deno.test("a foreign payment seen pending settles once", () => {
+  const ledger = foldLedger(
+    [foreign("02", { pending: true }), foreign("02")],
+    now,
+  );
+  assert.equal(ledger.positions.get(bob), 50_000n);
+  assert.throws(
+    () => applyRecord(ledger, foreign("02"), 6_000),
+    InvariantError,
+  );
+});
+
+Deno.test("forgetSettled() keeps positions, hashes and whatever is open", () => {
+  const ledger = foldLedger([intent("01"), settled("01"), intent("02")], now);
+  forgetSettled(ledger, 1e9);
+  assert.deepEqual([...ledger.payments.keys()], [hash("02")]);
+  assert.equal(ledger.positions.get(bob), 100_000n);
+  assert.equal(ledger.paidHashes.get(hash("01")), "settled");
+});
+
+const impossible: { name: string; records: TransactionRecord[] }[] = [
+  { name: "an outcome without an intent", records: [settled("01")] },
+  {
+    name: "a second intent for a hash",
+    records: [intent("01"), failed("01"), intent("01")],
+  },
+  {
+    name: "a second outcome",
+    records: [intent("01"), settled("01"), failed("01")],
+  },
+  {
+    name: "another amount in the outcome",
+    records: [intent("01"), settled("01", { amountSat: sat(1) })],
+  },
+  {
+    name: "another peer in the outcome",
+    records: [intent("01"), settled("01", { peer: alice })],
+  },
+  {
+    name: "an intent for nothing",
+    records: [intent("01", { amountSat: sat(0) })],
+  },
+  {
+    name: "money received that wasn't asked for",
+    records: [{ ...payee, kind: "received", paymentHash: hash("01") }],
+  },
+  {
+    name: "an invoice recorded twice",
+    records: [1, 2].map(() => ({
+      ...payee,
+      kind: "invoiced",
+      paymentHash: hash("01"),
+    })),
+  },
+  {
+    name: "an own settled payment as foreign",
+    records: [intent("01"), settled("01"), foreign("01")],
+  },
+];
+for (const { name, records } of impossible) {
+  Deno.test(`applyRecord() stops at ${name}`, () => {
+    assert.throws(() => foldLedger(records, now), InvariantError);
+  });
+}
+
+Deno.test("a ledger is plain data", () => {
+  const ledger = foldLedger([intent("01"), foreign("02")], now);
+  assert.deepEqual(structuredClone(ledger), ledger);
+  assert.equal(createLedger().payments.size, 0);
+});
