@@ -36,4 +36,6 @@ export type Effect =
   | { readonly kind: "event"; readonly record: EventRecord }
   | { readonly kind: "send"; readonly connection: ConnectionId; readonly frame: Uint8Array }
   | { readonly kind: "disconnect"; readonly connection: ConnectionId }
+  /** The peer proved that it knows the secret: its connection no longer counts against the cap on strangers. */
+  | { readonly kind: "authenticated"; readonly connection: ConnectionId }
   | { readonly kind: "drained" };

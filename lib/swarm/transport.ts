@@ -35,6 +35,8 @@ export interface Transport {
   start(onEvent: (event: TransportEvent) => void): Promise<void>;
   /** Queues a frame; a peer that doesn't read is disconnected when its bounded queue is full. Unknown connections are ignored. */
   send(connection: ConnectionId, frame: Uint8Array): void;
+  /** The peer knows the secret: its key bypasses the cap on connections of strangers, now and later. */
+  markAuthenticated(connection: ConnectionId): void;
   /** Closes one connection; a `disconnected` event follows. */
   disconnect(connection: ConnectionId): void;
   close(): Promise<void>;

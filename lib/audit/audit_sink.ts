@@ -1,0 +1,15 @@
+import type { EventRecord, TransactionRecord } from "./record.ts";
+
+/** Where a log stands: its length in records and the hash of its Merkle tree (64 hex digits). */
+export interface LogHead {
+  readonly length: number;
+  readonly treeHash: string;
+}
+
+/** What the driver needs of the logs. */
+export interface AuditSink {
+  /** Resolves when the record is on disk, with the log's new head. Records of one caller stay in order. */
+  appendTransaction(record: TransactionRecord): Promise<LogHead>;
+  /** Resolves when the record is written. */
+  appendEvent(record: EventRecord): Promise<void>;
+}
