@@ -1,0 +1,416 @@
+/**
+ * The edge of UDX: the only file that opens sockets, reads the clock and sets timers.
+ */
+import { Buffer } from "node:buffer";
+import { EventEmitter } from "node:events";
+import { lookup } from "node:dns/promises";
+import { clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { type Family, isIP, mapIPv4, unmapIPv4 } from "./ip.ts";
+
+/** The datagram socket underneath; `Deno.DatagramConn` is one. */
+export interface DatagramSocket {
+  readonly addr: Deno.Addr;
+  send(bytes: Uint8Array, to: Deno.NetAddr): Promise<number>;
+  receive(into: Uint8Array): Promise<[Uint8Array, Deno.Addr]>;
+  close(): void;
+}
+
+/** Opens a bound datagram socket, or throws. */
+export type ListenDatagram = (
+  options: { hostname: string; port: number; reuseAddress: boolean },
+) => DatagramSocket;
+
+/** Where a message came from. */
+export interface RemoteAddress {
+  readonly host: string;
+  readonly family: Family;
+  readonly port: number;
+}
+
+export interface SocketOptions {
+  /** Refuse IPv4 on a socket bound to an IPv6 address. */
+  readonly ipv6Only?: boolean;
+  readonly reuseAddress?: boolean;
+}
+
+/** What `Traffic` counts; kept per UDX, per socket and per stream. */
+export class Traffic {
+  bytesTransmitted = 0;
+  packetsTransmitted = 0;
+  bytesReceived = 0;
+  packetsReceived = 0;
+}
+
+/** A stream, as far as its socket cares. */
+export interface SocketStream {
+  /** The socket can send again. */
+  resumeSending(): void;
+}
+
+/** Gives datagrams to streams. */
+export interface PacketSink {
+  readonly traffic: Traffic;
+  readonly listenDatagram: ListenDatagram;
+  /** True when the datagram belonged to a stream. */
+  handleDatagram(socket: UDXSocket, datagram: Uint8Array, from: RemoteAddress): boolean;
+}
+
+/** The largest datagram taken: longer ones are cut, as in libudx. */
+const MAX_DATAGRAM_BYTES = 2048;
+const SLAB_BYTES = 65_536;
+/** Sends the kernel has not taken yet: above this streams wait, and stray messages are dropped. */
+const MAX_PENDING_SENDS = 512;
+/** Failing receives in a row after which the socket pauses between them. */
+const MAX_RECEIVE_ERRORS = 16;
+const RECEIVE_ERROR_PAUSE_MS = 100;
+
+/** Milliseconds of a monotonic clock. */
+export function monotonicMs(): number {
+  return performance.now();
+}
+
+/** Binds a datagram socket of the system. @throws Error with the system's code, such as `EADDRINUSE` */
+export function openDatagramSocket(
+  { hostname, port, reuseAddress }: { hostname: string; port: number; reuseAddress: boolean },
+): DatagramSocket {
+  return Deno.listenDatagram({ transport: "udp", hostname, port, reuseAddress });
+}
+
+/** Calls back once the datagrams that are already waiting have been read. */
+export function afterBatch(callback: () => void): void {
+  setImmediate(callback);
+}
+
+/** Asks the system's resolver. @param family 4, 6, or 0 for either */
+export async function lookupHost(host: string, family: Family | 0): Promise<{ host: string; family: Family }> {
+  const found = await lookup(host, { family });
+  return { host: found.address, family: found.family === 6 ? 6 : 4 };
+}
+
+/**
+ * A timer that follows a deadline cheaply: moving the deadline back leaves the system's timer alone, which then finds
+ * itself early and is set again.
+ */
+export class DeadlineTimer {
+  readonly #onDue: () => void;
+  #handle: ReturnType<typeof setTimeout> | null = null;
+  #firesAtMs = Infinity;
+  #deadlineMs = Infinity;
+
+  constructor(onDue: () => void) {
+    this.#onDue = onDue;
+  }
+
+  /** Due at `deadlineMs` of `monotonicMs()`; Infinity for never. */
+  set(deadlineMs: number): void {
+    this.#deadlineMs = deadlineMs;
+    if (deadlineMs < this.#firesAtMs) this.#start(deadlineMs);
+  }
+
+  clear(): void {
+    if (this.#handle !== null) clearTimeout(this.#handle);
+    this.#handle = null;
+    this.#firesAtMs = this.#deadlineMs = Infinity;
+  }
+
+  #start(atMs: number): void {
+    if (this.#handle !== null) clearTimeout(this.#handle);
+    this.#firesAtMs = atMs;
+    this.#handle = setTimeout(() => this.#fire(), Math.max(Math.ceil(atMs - monotonicMs()), 0));
+  }
+
+  #fire(): void {
+    this.#handle = null;
+    this.#firesAtMs = Infinity;
+    if (this.#deadlineMs === Infinity) return;
+    if (monotonicMs() < this.#deadlineMs) this.#start(this.#deadlineMs);
+    else {
+      this.#deadlineMs = Infinity;
+      this.#onDue();
+    }
+  }
+}
+
+/**
+ * A UDP socket that any number of streams share, with the interface of udx-native's.
+ *
+ * Events: `message` (bytes, `RemoteAddress`) for datagrams that belong to no stream, `listening`, `idle`, `busy`, `close`.
+ */
+export class UDXSocket extends EventEmitter {
+  readonly udx: PacketSink;
+  readonly streams = new Set<SocketStream>();
+  readonly traffic = new Traffic();
+  userData: unknown = null;
+
+  readonly #ipv6Only: boolean;
+  readonly #reuseAddress: boolean;
+  #connection: DatagramSocket | null = null;
+  #host: string | null = null;
+  #family: Family | 0 = 0;
+  #port = 0;
+  #closing: Promise<void> | null = null;
+  #closed = false;
+  #pendingSends = 0;
+  readonly #waiting = new Set<SocketStream>();
+  readonly #onSent = () => this.#sent();
+
+  constructor(udx: PacketSink, options: SocketOptions = {}) {
+    super();
+    this.udx = udx;
+    this.#ipv6Only = options.ipv6Only === true;
+    this.#reuseAddress = options.reuseAddress === true;
+  }
+
+  get bound(): boolean {
+    return this.#port !== 0;
+  }
+
+  get closing(): boolean {
+    return this.#closing !== null;
+  }
+
+  get idle(): boolean {
+    return this.streams.size === 0;
+  }
+
+  get busy(): boolean {
+    return this.streams.size > 0;
+  }
+
+  get bytesTransmitted(): number {
+    return this.traffic.bytesTransmitted;
+  }
+
+  get packetsTransmitted(): number {
+    return this.traffic.packetsTransmitted;
+  }
+
+  get bytesReceived(): number {
+    return this.traffic.bytesReceived;
+  }
+
+  get packetsReceived(): number {
+    return this.traffic.packetsReceived;
+  }
+
+  /** Unknown to this runtime: -1, as udx-native says where it can't tell. */
+  get packetsDroppedByKernel(): number {
+    return -1;
+  }
+
+  toJSON() {
+    return {
+      bound: this.bound,
+      closing: this.closing,
+      streams: this.streams.size,
+      address: this.address(),
+      ipv6Only: this.#ipv6Only,
+      reuseAddress: this.#reuseAddress,
+      idle: this.idle,
+      busy: this.busy,
+    };
+  }
+
+  address(): { host: string; family: Family | 0; port: number } | null {
+    return this.#host === null ? null : { host: this.#host, family: this.#family, port: this.#port };
+  }
+
+  /**
+   * Binds at once. Without a host to every address, IPv6 and IPv4 where the machine has both.
+   *
+   * @throws Error when bound or closed, when the host is no IP address, or with the system's code (`EADDRINUSE`, …)
+   */
+  bind(port = 0, host?: string | null): void {
+    if (this.bound) throw new Error("Already bound");
+    if (this.closing) throw new Error("Socket is closed");
+    if (host) {
+      if (isIP(host) === 0) throw new Error(`${host} is not a valid IP address`);
+      this.#listen(port, host);
+    } else {
+      try {
+        this.#listen(port, "::");
+      } catch {
+        this.#listen(port, "0.0.0.0");
+      }
+    }
+    this.emit("listening");
+  }
+
+  #listen(port: number, host: string): void {
+    const connection = this.udx.listenDatagram({ hostname: host, port, reuseAddress: this.#reuseAddress });
+    this.#connection = connection;
+    this.#port = (connection.addr as Deno.NetAddr).port;
+    this.#host = host;
+    this.#family = isIP(host);
+    void this.#receiveAll(connection);
+  }
+
+  async #receiveAll(connection: DatagramSocket): Promise<void> {
+    let slab = new Uint8Array(SLAB_BYTES);
+    let used = 0;
+    let errors = 0;
+    while (!this.#closed) {
+      try {
+        if (used + MAX_DATAGRAM_BYTES > SLAB_BYTES) {
+          slab = new Uint8Array(SLAB_BYTES);
+          used = 0;
+        }
+        const [datagram, from] = await connection.receive(slab.subarray(used, used + MAX_DATAGRAM_BYTES));
+        errors = 0;
+        if (this.#closed) break;
+        used += datagram.length;
+        this.#received(datagram, from as Deno.NetAddr);
+      } catch (error) {
+        if (this.#closed || error instanceof Deno.errors.BadResource) break;
+        // A receive can fail for one peer's sake (ICMP on Windows); the socket goes on, but never spins.
+        if (++errors >= MAX_RECEIVE_ERRORS) await new Promise((resolve) => setTimeout(resolve, RECEIVE_ERROR_PAUSE_MS));
+      }
+    }
+    this.emit("close");
+  }
+
+  #received(datagram: Uint8Array, from: Deno.NetAddr): void {
+    const host = unmapIPv4(from.hostname);
+    const mapped = host !== from.hostname;
+    if (mapped && this.#ipv6Only) return;
+    this.traffic.packetsReceived++;
+    this.traffic.bytesReceived += datagram.length;
+    this.udx.traffic.packetsReceived++;
+    this.udx.traffic.bytesReceived += datagram.length;
+    const family: Family = mapped || this.#family === 4 ? 4 : 6;
+    const remote = { host, family, port: from.port };
+    try {
+      if (this.udx.handleDatagram(this, datagram, remote)) return;
+      this.emit("message", Buffer.from(datagram.buffer, datagram.byteOffset, datagram.length), remote);
+    } catch (error) {
+      // A listener threw. That is its owner's bug to see, and no reason to stop receiving for everybody else.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Closes once its streams are gone; resolves when it is closed. */
+  close(): Promise<void> {
+    if (this.#closing === null) {
+      this.#closing = new Promise((resolve) => this.once("close", resolve));
+      this.#closeMaybe();
+    }
+    return this.#closing;
+  }
+
+  #closeMaybe(): boolean {
+    if (this.#closed || this.#closing === null || this.busy) return this.#closed;
+    this.#closed = true;
+    if (this.#connection === null) queueMicrotask(() => this.emit("close"));
+    else this.#connection.close();
+    return true;
+  }
+
+  addStream(stream: SocketStream): void {
+    if (this.streams.has(stream)) return;
+    this.streams.add(stream);
+    if (this.streams.size === 1) this.emit("busy");
+  }
+
+  removeStream(stream: SocketStream): void {
+    this.#waiting.delete(stream);
+    if (!this.streams.delete(stream)) return;
+    const closed = this.#closeMaybe();
+    if (this.idle && !closed) this.emit("idle");
+  }
+
+  /**
+   * Sends one datagram outside of any stream; true when the system took it.
+   *
+   * @param _ttl taken for compatibility: Deno can't set it, so packets go out with the system's default
+   */
+  send(bytes: Uint8Array, port: number, host?: string | null, _ttl?: number): Promise<boolean> {
+    if (this.closing) return Promise.resolve(false);
+    const to = this.#openAddress(port, host);
+    if (this.#pendingSends >= MAX_PENDING_SENDS) return Promise.resolve(false);
+    return this.#submit(bytes, to)?.then(() => true, () => false) ?? Promise.resolve(false);
+  }
+
+  /** Like `send()`, without telling how it went. */
+  trySend(bytes: Uint8Array, port: number, host?: string | null, _ttl?: number): void {
+    if (this.closing) return;
+    const to = this.#openAddress(port, host);
+    if (this.#pendingSends < MAX_PENDING_SENDS) this.transmit(bytes, to);
+  }
+
+  #openAddress(port: number, host?: string | null): Deno.NetAddr {
+    const remote = host || "127.0.0.1";
+    if (isIP(remote) === 0) throw new Error(`${remote} is not a valid IP address`);
+    if (!this.bound) this.bind(0);
+    return this.destination(port, remote);
+  }
+
+  /** The address of an IP host as this socket's family spells it. */
+  destination(port: number, host: string): Deno.NetAddr {
+    const hostname = this.#family === 6 && isIP(host) === 4 ? mapIPv4(host) : host;
+    return { transport: "udp", hostname, port };
+  }
+
+  /** Sends a stream's datagram. Losses are the network's affair, so nothing is reported. */
+  transmit(bytes: Uint8Array, to: Deno.NetAddr): void {
+    this.#submit(bytes, to);
+  }
+
+  #submit(bytes: Uint8Array, to: Deno.NetAddr): Promise<number> | null {
+    const connection = this.#connection;
+    if (connection === null || this.#closed) return null;
+    this.traffic.packetsTransmitted++;
+    this.traffic.bytesTransmitted += bytes.length;
+    this.udx.traffic.packetsTransmitted++;
+    this.udx.traffic.bytesTransmitted += bytes.length;
+    this.#pendingSends++;
+    const sent = connection.send(bytes, to);
+    sent.then(this.#onSent, this.#onSent);
+    return sent;
+  }
+
+  /** May a stream send now? If not, it is told by `resumeSending()`. */
+  ready(stream: SocketStream): boolean {
+    if (this.#pendingSends < MAX_PENDING_SENDS) return true;
+    this.#waiting.add(stream);
+    return false;
+  }
+
+  #sent(): void {
+    this.#pendingSends--;
+    if (this.#waiting.size === 0 || this.#pendingSends > MAX_PENDING_SENDS / 2) return;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const stream of waiting) stream.resumeSending();
+  }
+
+  /** @throws Error always: Deno offers no way to set it */
+  setTTL(_ttl: number): never {
+    throw unsupported("TTL");
+  }
+
+  /** @throws Error always: Deno offers no way to ask */
+  getRecvBufferSize(): never {
+    throw unsupported("receive buffer size");
+  }
+
+  /** @throws Error always: Deno offers no way to set it */
+  setRecvBufferSize(_bytes: number): never {
+    throw unsupported("receive buffer size");
+  }
+
+  /** @throws Error always: Deno offers no way to ask */
+  getSendBufferSize(): never {
+    throw unsupported("send buffer size");
+  }
+
+  /** @throws Error always: Deno offers no way to set it */
+  setSendBufferSize(_bytes: number): never {
+    throw unsupported("send buffer size");
+  }
+}
+
+function unsupported(what: string): Error {
+  return new Error(`This runtime can't reach the ${what} of a socket`);
+}
