@@ -3,7 +3,7 @@ import type { EventRecord, TransactionRecord } from "../audit/record.ts";
 import { TightropeError } from "../domain/errors.ts";
 import type { Clock, Now } from "../env/clock.ts";
 import { callNode, type LightningNode } from "../lightning/node.ts";
-import type { ConnectionId, Transport, TransportEvent } from "../swarm/transport.ts";
+import type { Transport } from "../swarm/transport.ts";
 import type { BalancerEvent, Effect } from "./io.ts";
 
 /** The pure machine behind the driver. */
@@ -17,7 +17,7 @@ export interface DriverParts {
   readonly machine: Machine;
   /** In the order of the configuration. */
   readonly nodes: readonly LightningNode[];
-  readonly transports: readonly Transport[];
+  readonly transport: Transport;
   readonly audit: AuditSink;
   readonly clock: Clock;
   /** Sees each event record as it is logged: the screen, the demo. */
@@ -47,7 +47,6 @@ export class Driver {
   readonly drained: Promise<void>;
   readonly #parts: DriverParts;
   readonly #queue: BalancerEvent[] = [];
-  readonly #owners = new Map<ConnectionId, Transport>();
   readonly #running = new Set<Promise<void>>();
   #fail: (error: unknown) => void = () => {};
   #becomeDrained: () => void = () => {};
@@ -71,16 +70,14 @@ export class Driver {
     this.#becomeDrained = drained.resolve;
   }
 
-  /** Hands the machine its history, then starts nodes and transports. */
+  /** Hands the machine its history, then starts nodes and transport. */
   async start(start: DriverStart): Promise<void> {
     this.#take({ kind: "log-head", ...start.head });
     this.#take({ kind: "started", transactions: start.transactions, paused: start.paused });
     this.#parts.nodes.forEach((node, index) => {
       this.#run(node.watch((event) => this.#take({ kind: "node", node: index, event })));
     });
-    for (const transport of this.#parts.transports) {
-      await transport.start((event) => this.#takeFrom(transport, event));
-    }
+    await this.#parts.transport.start((event) => this.#take({ kind: "transport", event }));
   }
 
   /** The operator's pause switch moved. */
@@ -93,7 +90,7 @@ export class Driver {
     this.#take({ kind: "drain" });
   }
 
-  /** Stops at once and waits until no callback of ours can run any more. Close the nodes and transports first. */
+  /** Stops at once and waits until no callback of ours can run any more. Close the nodes and the transport first. */
   async close(): Promise<void> {
     this.#stop();
     await Promise.all(this.#running);
@@ -103,12 +100,6 @@ export class Driver {
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-  }
-
-  #takeFrom(transport: Transport, event: TransportEvent): void {
-    if (event.kind === "connected") this.#owners.set(event.connection, transport);
-    this.#take({ kind: "transport", event });
-    if (event.kind === "disconnected") this.#owners.delete(event.connection);
   }
 
   #take(event: BalancerEvent): void {
@@ -160,13 +151,13 @@ export class Driver {
         this.#record(effect.record);
         break;
       case "send":
-        this.#owners.get(effect.connection)?.send(effect.connection, effect.frame);
+        this.#parts.transport.send(effect.connection, effect.frame);
         break;
       case "disconnect":
-        this.#owners.get(effect.connection)?.disconnect(effect.connection);
+        this.#parts.transport.disconnect(effect.connection);
         break;
       case "authenticated":
-        this.#owners.get(effect.connection)?.markAuthenticated(effect.connection);
+        this.#parts.transport.markAuthenticated(effect.connection);
         break;
       case "drained":
         this.#becomeDrained();

@@ -4,7 +4,7 @@ import type { EventRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import { Driver, type Machine } from "../../lib/balancer/driver.ts";
 import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
 import { systemClock } from "../../lib/env/system.ts";
-import type { Transport, TransportEvent } from "../../lib/swarm/transport.ts";
+import type { Transport } from "../../lib/swarm/transport.ts";
 
 /** A machine that answers each kind of event with fixed effects, and remembers what it was told. */
 function scripted(
@@ -22,15 +22,19 @@ function scripted(
   return { machine, events };
 }
 
-function parts(
-  machine: Machine,
-  audit: Partial<AuditSink> = {},
-  transports: readonly Transport[] = [],
-) {
+const nowhere: Transport = {
+  start: () => Promise.resolve(),
+  send: () => {},
+  markAuthenticated: () => {},
+  disconnect: () => {},
+  close: () => Promise.resolve(),
+};
+
+function parts(machine: Machine, audit: Partial<AuditSink> = {}) {
   return {
     machine,
     nodes: [],
-    transports,
+    transport: nowhere,
     audit: {
       appendTransaction: () => Promise.resolve({ length: 1, treeHash: "ab" }),
       appendEvent: () => Promise.resolve(),
@@ -86,9 +90,7 @@ Deno.test("Driver stops for good when an append fails", async () => {
 });
 
 Deno.test("Driver stops for good when an event can't be recorded", async () => {
-  const { machine } = scripted((event) =>
-    event.kind === "started" ? [{ kind: "event", record: note }] : []
-  );
+  const { machine } = scripted((event) => event.kind === "started" ? [{ kind: "event", record: note }] : []);
   const driver = new Driver(
     parts(machine, {
       appendEvent: () => Promise.reject(new Error("disk full")),
@@ -111,55 +113,8 @@ Deno.test("Driver wakes the machine at the time it named", async () => {
   await driver.close();
 });
 
-Deno.test("Driver sends each frame over the transport that the connection came from", async () => {
-  const transport = (id: number) => {
-    const sent: number[] = [];
-    let emit: (event: TransportEvent) => void = () => {};
-    const made: Transport & { sent: number[]; connect: () => void } = {
-      sent,
-      connect: () =>
-        emit({
-          kind: "connected",
-          connection: id,
-          via: "swarm",
-          initiator: true,
-          localKey: "" as never,
-          remoteKey: "" as never,
-          handshakeHash: new Uint8Array(64),
-        }),
-      start: (onEvent) => {
-        emit = onEvent;
-        return Promise.resolve();
-      },
-      send: (connection) => void sent.push(connection),
-      markAuthenticated: () => {},
-      disconnect: () => {},
-      close: () => Promise.resolve(),
-    };
-    return made;
-  };
-  const [first, second] = [transport(-1), transport(4)];
-  const { machine } = scripted((event) =>
-    event.kind === "transport" && event.event.kind === "connected"
-      ? [{
-        kind: "send",
-        connection: event.event.connection,
-        frame: new Uint8Array(1),
-      }]
-      : []
-  );
-  const driver = new Driver(parts(machine, {}, [first, second]));
-  await driver.start(begin);
-  second.connect();
-  first.connect();
-  assert.deepEqual([first.sent, second.sent], [[-1], [4]]);
-  await driver.close();
-});
-
 Deno.test("Driver ends a drain when the machine says so", async () => {
-  const { machine } = scripted((event) =>
-    event.kind === "drain" ? [{ kind: "drained" }] : []
-  );
+  const { machine } = scripted((event) => event.kind === "drain" ? [{ kind: "drained" }] : []);
   const driver = new Driver(parts(machine));
   await driver.start(begin);
   driver.drain();
