@@ -87,3 +87,19 @@ export interface SettingsTarget {
   /** All ids of the channel, on our side. */
   readonly channelIds: readonly ShortChannelId[];
 }
+
+/**
+ * Over what a limit is counted: everything that the paying node pays (set in the base or under its alias), or one channel
+ * (set under a channel id or `alias:channelId`).
+ */
+export type LimitScope = "node" | "channel";
+
+/** Every limit that applies to payments over one side of a channel. All must hold. */
+export interface ScopedLimits {
+  readonly counts: readonly { readonly scope: LimitScope; readonly max: number; readonly periodMs: number }[];
+  readonly amounts: readonly { readonly scope: LimitScope; readonly maxSat: Sat; readonly periodMs: number }[];
+  /** `node`: over all channels with the remote node. */
+  readonly netOutflows: readonly { readonly scope: LimitScope; readonly maxSat: Sat }[];
+  /** Over all nodes of other instances together. */
+  readonly netOutflowTotalSat: Sat;
+}
