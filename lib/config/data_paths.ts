@@ -1,0 +1,28 @@
+import { join } from "node:path";
+import type { AuditConfig } from "./config.ts";
+
+/** Where everything in the data directory lies. Absolute paths, as `audit.storage.path` is. */
+export interface DataPaths {
+  readonly directory: string;
+  /** A Hypercore each. */
+  readonly eventLogDirectory: string;
+  readonly transactionLogDirectory: string;
+  /** The one seed from which the instance's keys come; mode 0600. */
+  readonly seedFile: string;
+  /** While it exists, the daemon neither asks nor pays. */
+  readonly pauseFile: string;
+}
+
+/** Names that a log may not take. */
+export const reservedDataNames: readonly string[] = ["seed", "paused"];
+
+export function dataPaths(audit: Pick<AuditConfig, "storagePath" | "eventLog" | "transactionHistory">): DataPaths {
+  const directory = audit.storagePath;
+  return {
+    directory,
+    eventLogDirectory: join(directory, audit.eventLog),
+    transactionLogDirectory: join(directory, audit.transactionHistory),
+    seedFile: join(directory, "seed"),
+    pauseFile: join(directory, "paused"),
+  };
+}
