@@ -24,6 +24,7 @@ const edges = [
   "lib/udx/interfaces.ts",
   "lib/audit/storage.ts",
   "lib/audit/hypercore_log.ts",
+  "lib/audit/log_reader.ts",
   "lib/audit/seed_file.ts",
   "lib/audit/audit_service.ts",
 ];

@@ -1,0 +1,94 @@
+import type { AuditConfig } from "../config/config.ts";
+import { messageOf, TightropeError } from "../domain/errors.ts";
+import type { Random } from "../env/random.ts";
+import type { AuditSink, LogHead } from "./audit_sink.ts";
+import { HypercoreLog } from "./hypercore_log.ts";
+import type { EventRecord, TransactionRecord } from "./record.ts";
+import { decodeTransaction, encodeEvent, encodeTransaction } from "./record_codec.ts";
+import { deriveKeySeed, loadOrCreateSeed } from "./seed_file.ts";
+
+const seedFileName = "seed";
+
+/**
+ * The instance's two logs and its seed, in one data directory: `<storagePath>/<eventLog>`, `<storagePath>/<transactionHistory>`
+ * (a Hypercore each), a high-water mark beside each, and `<storagePath>/seed`.
+ */
+export class AuditService implements AuditSink {
+  /** 32 bytes that the swarm's key pair is made of. */
+  readonly swarmSeed: Uint8Array;
+  readonly #maskedKeys: readonly string[];
+  readonly #events: HypercoreLog;
+  readonly #transactions: HypercoreLog;
+
+  private constructor(
+    swarmSeed: Uint8Array,
+    maskedKeys: readonly string[],
+    events: HypercoreLog,
+    transactions: HypercoreLog,
+  ) {
+    this.swarmSeed = swarmSeed;
+    this.#maskedKeys = maskedKeys;
+    this.#events = events;
+    this.#transactions = transactions;
+  }
+
+  /** @throws TightropeError if the directory can't be used, another process uses it, or a log isn't whole */
+  static async open(config: AuditConfig, random: Random): Promise<AuditService> {
+    const { storagePath } = config;
+    try {
+      Deno.mkdirSync(storagePath, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new TightropeError(
+        "permission",
+        `Cannot create the data directory "${storagePath}": ${messageOf(error)}`,
+        "Create it for the user that runs Tightrope, or name another one (audit.storage.path)",
+        { cause: error },
+      );
+    }
+    const seed = loadOrCreateSeed(`${storagePath}/${seedFileName}`, () => random.bytes(32));
+    const transactions = await HypercoreLog.open(
+      `${storagePath}/${config.transactionHistory}`,
+      deriveKeySeed(seed, "transactions"),
+    );
+    try {
+      const events = await HypercoreLog.open(`${storagePath}/${config.eventLog}`, deriveKeySeed(seed, "events"));
+      return new AuditService(deriveKeySeed(seed, "swarm"), config.shouldMask, events, transactions);
+    } catch (error) {
+      await transactions.close();
+      throw error;
+    }
+  }
+
+  /** Resolves when the event is on the disk. */
+  async appendEvent(record: EventRecord): Promise<void> {
+    await this.#events.append(encodeEvent(record, this.#maskedKeys));
+  }
+
+  /** Resolves when the transaction is on the disk, with the log's head by then. */
+  appendTransaction(record: TransactionRecord): Promise<LogHead> {
+    return this.#transactions.append(encodeTransaction(record));
+  }
+
+  /**
+   * The transactions from index `from` up to the head as it is now, oldest first.
+   * @throws TightropeError at a record that is damaged or of a newer format
+   */
+  async *readTransactions(from = 0): AsyncGenerator<TransactionRecord> {
+    for await (const block of this.#transactions.read(from)) yield decodeTransaction(block);
+  }
+
+  /** Where both logs stand on the disk. */
+  get heads(): { readonly events: LogHead; readonly transactions: LogHead } {
+    return { events: this.#events.head, transactions: this.#transactions.head };
+  }
+
+  /** The logs' public keys, in hex: what a replica is verified against. */
+  get publicKeys(): { readonly events: string; readonly transactions: string } {
+    return { events: this.#events.publicKey, transactions: this.#transactions.publicKey };
+  }
+
+  /** Writes what waits and gives the logs free. */
+  async close(): Promise<void> {
+    await Promise.all([this.#events.close(), this.#transactions.close()]);
+  }
+}

@@ -1,0 +1,88 @@
+import { hkdf } from "@noble/hashes/hkdf.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { messageOf, TightropeError } from "../domain/errors.ts";
+import { syncFolder } from "./storage.ts";
+
+const seedBytes = 32;
+const ownerOnly = 0o600;
+
+/** What keys are derived for. Each has a key of its own; none tells anything of the others or of the cluster's secret. */
+export type KeyPurpose = "events" | "transactions" | "swarm";
+
+/** 32 bytes for one purpose: HKDF-SHA256(seed, info "tightrope/2 <purpose> key"). */
+export function deriveKeySeed(seed: Uint8Array, purpose: KeyPurpose): Uint8Array {
+  return hkdf(sha256, seed, undefined, new TextEncoder().encode(`tightrope/2 ${purpose} key`), 32);
+}
+
+/**
+ * The instance's seed: 32 random bytes in hex, readable by its owner only, made on first start.
+ * Everything that identifies this instance comes from it, so it belongs into the same backup as the logs.
+ * @throws TightropeError if the file is open to others, damaged or out of reach
+ */
+export function loadOrCreateSeed(path: string, newSeed: () => Uint8Array): Uint8Array {
+  const existing = readSeed(path);
+  if (existing !== undefined) return existing;
+  const seed = newSeed();
+  if (seed.length !== seedBytes) throw new Error(`a seed has ${seedBytes} bytes`);
+  const temporary = `${path}.${Deno.pid}.new`;
+  try {
+    writeWhole(temporary, `${seed.toHex()}\n`);
+    try {
+      // A link, not a rename: of two processes that start at once the second must not replace the first one's seed.
+      Deno.linkSync(temporary, path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    } finally {
+      Deno.removeSync(temporary);
+    }
+    syncFolder(path.replace(/[/\\][^/\\]+$/, ""));
+  } catch (error) {
+    throw unreachableSeed(path, error);
+  }
+  return readSeed(path)!;
+}
+
+function writeWhole(path: string, text: string): void {
+  using file = Deno.openSync(path, { write: true, create: true, truncate: true, mode: ownerOnly });
+  const bytes = new TextEncoder().encode(text);
+  let at = 0;
+  while (at < bytes.length) at += file.writeSync(bytes.subarray(at));
+  file.syncSync();
+}
+
+function readSeed(path: string): Uint8Array | undefined {
+  let text: string;
+  let mode: number | null;
+  try {
+    text = Deno.readTextFileSync(path);
+    mode = Deno.statSync(path).mode;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw unreachableSeed(path, error);
+  }
+  if (Deno.build.os !== "windows" && mode !== null && (mode & 0o077) !== 0) {
+    throw new TightropeError(
+      "permission",
+      `Others may read the seed file "${path}"`,
+      `Run: chmod 600 "${path}"`,
+    );
+  }
+  const match = /^([0-9a-f]{64})\n?$/.exec(text);
+  if (match === null) {
+    throw new TightropeError(
+      "config",
+      `The seed file "${path}" is damaged: it should hold 64 hex digits`,
+      "Restore it from a backup; a new one would begin new logs under new keys",
+    );
+  }
+  return Uint8Array.fromHex(match[1]!);
+}
+
+function unreachableSeed(path: string, error: unknown): TightropeError {
+  return new TightropeError(
+    error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable ? "permission" : "config",
+    `Cannot use the seed file "${path}": ${messageOf(error)}`,
+    "Let the user that runs Tightrope read and write the data directory",
+    { cause: error },
+  );
+}
