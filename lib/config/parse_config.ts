@@ -5,6 +5,7 @@ import { closestKey } from "./closest_key.ts";
 import { type CheckSecret, crossCheck } from "./cross_checks.ts";
 import type { ConfigProblem, ConfiguredFile } from "./problem.ts";
 import { configSchema, defaultSettings, knownKeys, type WrittenConfig, type WrittenSettings } from "./schema.ts";
+import type { ParsedConfig } from "./parsed_config.ts";
 import {
   formatPath,
   keyPositionAt,
@@ -18,6 +19,7 @@ import {
 import { readYaml } from "./yaml_source.ts";
 
 export type { CheckSecret } from "./cross_checks.ts";
+export type { ParsedConfig } from "./parsed_config.ts";
 
 export interface ParseOptions {
   /** As the operator named it; stands in every message. */
@@ -26,16 +28,6 @@ export interface ParseOptions {
   readonly directory: string;
   readonly checkSecret: CheckSecret;
 }
-
-/** Plain data: it passes a worker's port. */
-export type ParsedConfig =
-  | {
-    readonly ok: true;
-    readonly config: Config;
-    /** Every certificate and macaroon file that the configuration names, to be looked at before the start. */
-    readonly files: readonly ConfiguredFile[];
-  }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
 /**
  * Reads a whole configuration (YAML; JSON is YAML too) and finds everything that is wrong with it, in the order of the text.
