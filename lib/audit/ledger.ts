@@ -1,37 +1,56 @@
-import { type Msat, msat, type Sat, sat } from "../domain/amounts.ts";
+import { addSat, type Sat, sat, subSat } from "../domain/amounts.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { Now } from "../env/clock.ts";
 import type { ForeignRecord, TransactionRecord } from "./record.ts";
 
 /**
- * `reserved`: the intent is in the log, nobody knows yet how it ended. `unknown`: sent, and the answer got lost.
- * Both count as spent until the node itself says otherwise, however old they are.
+ * What the transaction log adds up to: money reserved, spent and received, and what is still open.
+ * Plain data, since it is part of the balancer's state, which a simulation forks with structuredClone; changed in place by
+ * {@link applyRecord} alone. Maps keep the order of the log.
  */
-export type PaymentState = "reserved" | "unknown" | "settled" | "failed";
+export interface Ledger {
+  /** Payments of ours that are open, or settled and not yet forgotten by {@link forgetSettled}. */
+  readonly payments: Map<PaymentHash, LedgerPayment>;
+  /** Invoices of ours whose end isn't recorded. */
+  readonly invoices: Map<PaymentHash, LedgerInvoice>;
+  /** Every hash that a node of ours ever meant to pay, and how that went. Never forgotten: no hash is paid twice. */
+  readonly paidHashes: Map<PaymentHash, "open" | "settled" | "failed">;
+  /** Every hash of an invoice of ours, and how that went. */
+  readonly invoiceHashes: Map<PaymentHash, "open" | "received" | "cancelled">;
+  /** Net outflow (paid + reserved + unknown - received; may be negative) per remote node of other instances, over all its channels. */
+  readonly positions: Map<NodePubkey, Sat>;
+  /** The same per channel of ours, keyed by {@link sideKey}; own pairs too. */
+  readonly channelPositions: Map<string, Sat>;
+  /** When a payment was last tried over a channel, whatever came of it, keyed by {@link sideKey}; monotonic. */
+  readonly lastAttemptAtMs: Map<string, number>;
+  /** The wall clock of the newest record of each of our nodes: where the search for foreign payments begins. */
+  readonly newestAtWallMs: Map<NodePubkey, number>;
+  /** Every node that wrote records here. */
+  readonly ownNodes: Set<NodePubkey>;
+}
 
-/** One payment of ours, as the log tells it. */
+/** A payment of ours. `foreign` ones weren't made by this log's writer and count all the same. */
 export interface LedgerPayment {
   readonly paymentHash: PaymentHash;
+  state: "reserved" | "unknown" | "settled";
+  readonly foreign: boolean;
   readonly node: NodePubkey;
   readonly peer: NodePubkey;
   readonly ownPeer: boolean;
-  /** Missing only where a foreign payment couldn't be told to a channel. */
   readonly channelPoint: ChannelPoint | undefined;
   readonly channelId: ShortChannelId | undefined;
-  /** Missing where the payment isn't in our log (`foreign`). */
   readonly requestId: RequestId | undefined;
-  readonly expiresAtWallMs: number | undefined;
   readonly amountSat: Sat;
-  readonly feeMsat: Msat;
-  readonly state: PaymentState;
-  /** When it was reserved, on the monotonic clock given to `apply`; negative if before this process. */
-  readonly startedAtMs: number;
-  readonly startedAtWallMs: number;
-  readonly foreign: boolean;
+  /** 0 for a foreign payment: its invoice isn't known. */
+  readonly expiresAtWallMs: number;
+  /** When it was reserved; monotonic, of this process (negative: before it began). */
+  readonly reservedAtMs: number;
+  /** When its settlement was recorded; monotonic. Windows count from here. */
+  settledAtMs: number | undefined;
 }
 
-/** One invoice of ours that a peer was, or is about to be, asked to pay. */
+/** An invoice that we gave away and whose end isn't recorded. */
 export interface LedgerInvoice {
   readonly paymentHash: PaymentHash;
   readonly node: NodePubkey;
@@ -42,258 +61,219 @@ export interface LedgerInvoice {
   readonly requestId: RequestId;
   readonly amountSat: Sat;
   readonly expiresAtWallMs: number;
-  readonly state: "open" | "received" | "cancelled";
+}
+
+/** One side of a channel as a map key. */
+export function sideKey(node: NodePubkey, channelPoint: ChannelPoint): string {
+  return `${node}/${channelPoint}`;
+}
+
+export function createLedger(): Ledger {
+  return {
+    payments: new Map(),
+    invoices: new Map(),
+    paidHashes: new Map(),
+    invoiceHashes: new Map(),
+    positions: new Map(),
+    channelPositions: new Map(),
+    lastAttemptAtMs: new Map(),
+    newestAtWallMs: new Map(),
+    ownNodes: new Set(),
+  };
 }
 
 /**
- * The money as the transaction log tells it: apply every record, in the log's order, exactly as written.
- * Owned and changed by one holder; what it returns is never changed afterwards.
- *
- * Payments and invoices are told apart by role: two nodes of one instance write both sides of one hash into one log.
+ * The ledger of a whole log, oldest record first, as it stands at `now`.
+ * Ages across the restart come from the wall clock, which never counts backwards: a record dated before an earlier one is
+ * taken to be as young as that one, and a start dated before the newest record to be at that record's time.
+ * @throws InvariantError when the records can't follow each other
  */
-export class Ledger {
-  readonly #payments = new Map<PaymentHash, LedgerPayment>();
-  readonly #invoices = new Map<PaymentHash, LedgerInvoice>();
-  readonly #openPayments = new Set<PaymentHash>();
-  readonly #openInvoices = new Set<PaymentHash>();
-  /** Paid + reserved + unknown - received, per node of other instances. */
-  readonly #positions = new Map<NodePubkey, bigint>();
-  readonly #lastAttemptAtMs = new Map<ChannelPoint, number>();
-  readonly #lastSettledAtMs = new Map<ChannelPoint, number>();
-  /** Everything that counts as spent or may yet, in the log's order; `forgetSettledBefore` shortens it. */
-  #counted: PaymentHash[] = [];
+export function foldLedger(records: readonly TransactionRecord[], now: Now): Ledger {
+  const ledger = createLedger();
+  let latestWallMs = -Infinity;
+  const effectiveWallMs = records.map((record) => latestWallMs = Math.max(latestWallMs, record.atWallMs));
+  const startWallMs = Math.max(now.wallMs, latestWallMs);
+  records.forEach((record, index) => applyRecord(ledger, record, now.atMs - (startWallMs - effectiveWallMs[index]!)));
+  return ledger;
+}
 
-  /**
-   * Builds the ledger at start-up. A record's age comes from the wall clock then, and never backwards: the log's order
-   * is the truth, so a record is taken to be no older than the one before it and no younger than `now`.
-   */
-  static fold(records: Iterable<TransactionRecord>, now: Now): Ledger {
-    const ledger = new Ledger();
-    let latestWallMs = -Infinity;
-    for (const record of records) {
-      latestWallMs = Math.max(latestWallMs, record.atWallMs);
-      ledger.apply(record, now.atMs - Math.max(0, now.wallMs - latestWallMs));
+/**
+ * Enters one record, made at `atMs` (monotonic; may be negative for one of an earlier run).
+ * The same end told twice is one end.
+ * @throws InvariantError when it can't follow what is there: an outcome without its intent, a second intent for a hash, …
+ */
+export function applyRecord(ledger: Ledger, record: TransactionRecord, atMs: number): void {
+  ledger.ownNodes.add(record.node);
+  ledger.newestAtWallMs.set(
+    record.node,
+    Math.max(record.atWallMs, ledger.newestAtWallMs.get(record.node) ?? record.atWallMs),
+  );
+  switch (record.kind) {
+    case "intent": {
+      const { paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs } =
+        record;
+      invariant(!ledger.paidHashes.has(paymentHash), `payment ${paymentHash} has a second intent`);
+      invariant(amountSat > 0n, `the intent of payment ${paymentHash} is for nothing`);
+      ledger.paidHashes.set(paymentHash, "open");
+      ledger.payments.set(paymentHash, {
+        ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs },
+        state: "reserved",
+        foreign: false,
+        reservedAtMs: atMs,
+        settledAtMs: undefined,
+      });
+      ledger.lastAttemptAtMs.set(sideKey(node, channelPoint), atMs);
+      move(ledger, record, amountSat);
+      break;
     }
-    return ledger;
-  }
-
-  /**
-   * @param atMs when the record was written, on this process's monotonic clock
-   * @throws InvariantError where no honest sequence of steps leads from the records before to this one; the same end
-   *   told twice is no such case
-   */
-  apply(record: TransactionRecord, atMs: number): void {
-    switch (record.kind) {
-      case "intent":
-        invariant(!this.#payments.has(record.paymentHash), `${record.paymentHash} is paid a second time`);
-        this.#begin(
-          {
-            paymentHash: record.paymentHash,
-            node: record.node,
-            peer: record.peer,
-            ownPeer: record.ownPeer,
-            channelPoint: record.channelPoint,
-            channelId: record.channelId,
-            requestId: record.requestId,
-            expiresAtWallMs: record.expiresAtWallMs,
-            amountSat: record.amountSat,
-            feeMsat: msat(0),
-            state: "reserved",
-            startedAtMs: atMs,
-            startedAtWallMs: record.atWallMs,
-            foreign: false,
-          },
-        );
-        return;
-      case "unknown":
-        this.#move(record, "unknown", msat(0), atMs);
-        return;
-      case "settled":
-        this.#move(record, "settled", record.feeMsat, atMs);
-        return;
-      case "failed":
-        this.#move(record, "failed", msat(0), atMs);
-        return;
-      case "foreign":
-        this.#applyForeign(record, atMs);
-        return;
-      case "invoiced":
-        invariant(!this.#invoices.has(record.paymentHash), `${record.paymentHash} is invoiced a second time`);
-        this.#invoices.set(record.paymentHash, {
-          paymentHash: record.paymentHash,
-          node: record.node,
-          peer: record.peer,
-          ownPeer: record.ownPeer,
-          channelPoint: record.channelPoint,
-          channelId: record.channelId,
-          requestId: record.requestId,
-          amountSat: record.amountSat,
-          expiresAtWallMs: record.expiresAtWallMs,
-          state: "open",
-        });
-        this.#openInvoices.add(record.paymentHash);
-        return;
-      case "received":
-      case "cancelled":
-        this.#endInvoice(record.paymentHash, record.kind, record.amountSat);
-        return;
-      default:
-        unreachable(record);
+    case "settled": {
+      if (ledger.paidHashes.get(record.paymentHash) === "settled") break;
+      const payment = openPayment(ledger, record);
+      payment.state = "settled";
+      payment.settledAtMs = atMs;
+      ledger.paidHashes.set(record.paymentHash, "settled");
+      break;
     }
-  }
-
-  /** Payments whose end isn't known, oldest first: to be tracked at their node, never sent again. */
-  get openPayments(): LedgerPayment[] {
-    return [...this.#openPayments].map((hash) => this.#payments.get(hash)!);
-  }
-
-  /** Invoices that are neither paid nor cancelled, oldest first. */
-  get openInvoices(): LedgerInvoice[] {
-    return [...this.#openInvoices].map((hash) => this.#invoices.get(hash)!);
-  }
-
-  /** All that budgets count, in the log's order: reserved, unknown and settled payments, foreign ones too; no failed ones. */
-  get countedPayments(): LedgerPayment[] {
-    return this.#counted.map((hash) => this.#payments.get(hash)!);
-  }
-
-  payment(hash: PaymentHash): LedgerPayment | undefined {
-    return this.#payments.get(hash);
-  }
-
-  invoice(hash: PaymentHash): LedgerInvoice | undefined {
-    return this.#invoices.get(hash);
-  }
-
-  /**
-   * What `peer` owes us: paid + reserved + unknown - received, over all channels and all time. Negative: we owe.
-   * Always 0 for nodes of this instance.
-   */
-  netPositionSat(peer: NodePubkey): Sat {
-    return sat(this.#positions.get(peer) ?? 0n);
-  }
-
-  /** Every net position that isn't 0, ordered by key. */
-  get netPositions(): { readonly peer: NodePubkey; readonly netSat: Sat }[] {
-    return [...this.#positions]
-      .filter(([, netSat]) => netSat !== 0n)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([peer, netSat]) => ({ peer, netSat: sat(netSat) }));
-  }
-
-  /** The sum of all positive net positions: what others owe us. */
-  get totalNetOutflowSat(): Sat {
-    let total = 0n;
-    for (const netSat of this.#positions.values()) if (netSat > 0n) total += netSat;
-    return sat(total);
-  }
-
-  /** The open payment over this channel, if there is one. */
-  openPaymentOn(channelPoint: ChannelPoint): LedgerPayment | undefined {
-    return this.openPayments.find((payment) => payment.channelPoint === channelPoint);
-  }
-
-  /** The open invoice for this channel, if there is one. */
-  openInvoiceOn(channelPoint: ChannelPoint): LedgerInvoice | undefined {
-    return this.openInvoices.find((invoice) => invoice.channelPoint === channelPoint);
-  }
-
-  /** When we last tried to pay over the channel, however it ended. */
-  lastAttemptAtMs(channelPoint: ChannelPoint): number | undefined {
-    return this.#lastAttemptAtMs.get(channelPoint);
-  }
-
-  /** When a payment of ours over the channel last settled. */
-  lastSettledAtMs(channelPoint: ChannelPoint): number | undefined {
-    return this.#lastSettledAtMs.get(channelPoint);
-  }
-
-  /**
-   * Leaves settled payments from before `atMs` out of `countedPayments`: older than every budget's window.
-   * Hashes, positions and whatever is still open are kept for ever.
-   */
-  forgetSettledBefore(atMs: number): void {
-    this.#counted = this.#counted.filter((hash) => {
-      const payment = this.#payments.get(hash)!;
-      return payment.state !== "settled" || payment.startedAtMs >= atMs;
-    });
-  }
-
-  #begin(payment: LedgerPayment): void {
-    this.#payments.set(payment.paymentHash, payment);
-    if (payment.state !== "settled") this.#openPayments.add(payment.paymentHash);
-    this.#counted.push(payment.paymentHash);
-    this.#addPosition(payment, payment.amountSat);
-    if (payment.channelPoint !== undefined) this.#lastAttemptAtMs.set(payment.channelPoint, payment.startedAtMs);
-  }
-
-  #move(
-    record: TransactionRecord & { kind: "unknown" | "settled" | "failed" },
-    state: "unknown" | "settled" | "failed",
-    feeMsat: Msat,
-    atMs: number,
-  ): void {
-    const { paymentHash } = record;
-    const payment = this.#payments.get(paymentHash);
-    invariant(payment !== undefined, `${paymentHash} is ${state} but was never begun`);
-    invariant(payment.amountSat === record.amountSat, `${paymentHash} changes its amount`);
-    if (payment.state === state) return;
-    const ended = payment.state === "settled" || payment.state === "failed";
-    invariant(!ended, `${paymentHash} is ${state} after it was ${payment.state}`);
-    this.#payments.set(paymentHash, { ...payment, state, feeMsat });
-    if (state === "unknown") return;
-    this.#openPayments.delete(paymentHash);
-    if (state === "settled") {
-      if (payment.channelPoint !== undefined) this.#lastSettledAtMs.set(payment.channelPoint, atMs);
-      return;
+    case "failed": {
+      if (ledger.paidHashes.get(record.paymentHash) === "failed") break;
+      const payment = openPayment(ledger, record);
+      ledger.payments.delete(record.paymentHash);
+      ledger.paidHashes.set(record.paymentHash, "failed");
+      move(ledger, payment, sat(-payment.amountSat));
+      break;
     }
-    this.#counted = this.#counted.filter((hash) => hash !== paymentHash);
-    this.#addPosition(payment, -payment.amountSat);
-  }
-
-  #applyForeign(record: ForeignRecord, atMs: number): void {
-    const state = record.pending ? "unknown" : "settled";
-    const known = this.#payments.get(record.paymentHash);
-    if (known !== undefined) {
-      invariant(known.foreign, `${record.paymentHash} is foreign but was begun here`);
-      invariant(known.amountSat === record.amountSat, `${record.paymentHash} changes its amount`);
-      if (known.state === state) return;
-      invariant(known.state === "unknown", `${record.paymentHash} is ${state} after it was ${known.state}`);
-      this.#payments.set(record.paymentHash, { ...known, state });
-      this.#openPayments.delete(record.paymentHash);
-      return;
+    case "unknown":
+      openPayment(ledger, record).state = "unknown";
+      break;
+    case "foreign":
+      applyForeign(ledger, record, atMs);
+      break;
+    case "invoiced": {
+      const { paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs } =
+        record;
+      invariant(!ledger.invoiceHashes.has(paymentHash), `invoice ${paymentHash} was recorded twice`);
+      ledger.invoiceHashes.set(paymentHash, "open");
+      ledger.invoices.set(paymentHash, {
+        ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs },
+      });
+      break;
     }
-    this.#begin({
-      paymentHash: record.paymentHash,
-      node: record.node,
-      peer: record.peer,
-      ownPeer: record.ownPeer,
-      channelPoint: record.channelPoint,
-      channelId: record.channelId,
-      requestId: undefined,
-      expiresAtWallMs: undefined,
-      amountSat: record.amountSat,
-      feeMsat: msat(0),
-      state,
-      startedAtMs: atMs,
-      startedAtWallMs: record.atWallMs,
-      foreign: true,
-    });
+    case "received":
+    case "cancelled": {
+      if (ledger.invoiceHashes.get(record.paymentHash) === record.kind) break;
+      const invoice = ledger.invoices.get(record.paymentHash);
+      invariant(invoice, `invoice ${record.paymentHash} is ${record.kind} without being open`);
+      sameDeal(record, invoice);
+      ledger.invoices.delete(record.paymentHash);
+      ledger.invoiceHashes.set(record.paymentHash, record.kind);
+      if (record.kind === "received") move(ledger, invoice, sat(-invoice.amountSat));
+      break;
+    }
+    default:
+      unreachable(record);
   }
+}
 
-  #endInvoice(hash: PaymentHash, state: "received" | "cancelled", amountSat: Sat): void {
-    const invoice = this.#invoices.get(hash);
-    invariant(invoice !== undefined, `${hash} is ${state} but was never invoiced`);
-    invariant(invoice.amountSat === amountSat, `${hash} changes its amount`);
-    if (invoice.state === state) return;
-    invariant(invoice.state === "open", `${hash} is ${state} after it was ${invoice.state}`);
-    this.#invoices.set(hash, { ...invoice, state });
-    this.#openInvoices.delete(hash);
-    if (state === "received") this.#addPosition(invoice, -invoice.amountSat);
+/**
+ * A foreign payment is recorded when it is seen, and once more when one seen pending has ended: with its amount if it
+ * settled, with none if it failed. One that the log has as failed and LND as settled is counted too.
+ */
+function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void {
+  const { paymentHash, node, peer, ownPeer, channelPoint, channelId, amountSat, pending } = record;
+  const known = ledger.payments.get(paymentHash);
+  if (known) {
+    invariant(known.foreign && known.state === "reserved" && !pending, `foreign payment ${paymentHash} is in the log`);
+    if (amountSat === 0n) {
+      ledger.payments.delete(paymentHash);
+      ledger.paidHashes.set(paymentHash, "failed");
+      move(ledger, known, sat(-known.amountSat));
+    } else {
+      invariant(amountSat === known.amountSat, `foreign payment ${paymentHash} changed its amount`);
+      known.state = "settled";
+      known.settledAtMs = atMs;
+      ledger.paidHashes.set(paymentHash, "settled");
+    }
+    return;
   }
+  invariant(amountSat > 0n, `foreign payment ${paymentHash} is for nothing`);
+  invariant(
+    ledger.paidHashes.get(paymentHash) !== "settled",
+    `foreign payment ${paymentHash} is in the log as our own`,
+  );
+  ledger.paidHashes.set(paymentHash, pending ? "open" : "settled");
+  ledger.payments.set(paymentHash, {
+    ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, amountSat },
+    state: pending ? "reserved" : "settled",
+    foreign: true,
+    requestId: undefined,
+    expiresAtWallMs: 0,
+    reservedAtMs: atMs,
+    settledAtMs: pending ? undefined : atMs,
+  });
+  move(ledger, record, amountSat);
+}
 
-  #addPosition({ peer, ownPeer }: { peer: NodePubkey; ownPeer: boolean }, amountSat: bigint): void {
-    if (ownPeer) return;
-    this.#positions.set(peer, (this.#positions.get(peer) ?? 0n) + amountSat);
+/** Drops settled payments that no window can count any more; positions and hashes stay. */
+export function forgetSettled(ledger: Ledger, settledBeforeMs: number): void {
+  for (const [hash, { settledAtMs }] of ledger.payments) {
+    if (settledAtMs !== undefined && settledAtMs < settledBeforeMs) ledger.payments.delete(hash);
   }
+}
+
+/** Payments of ours whose end isn't recorded, oldest first. */
+export function openPayments(ledger: Ledger): LedgerPayment[] {
+  return [...ledger.payments.values()].filter((payment) => payment.state !== "settled");
+}
+
+function openPayment(ledger: Ledger, record: Exclude<TransactionRecord, ForeignRecord>): LedgerPayment {
+  const payment = ledger.payments.get(record.paymentHash);
+  invariant(
+    payment && payment.state !== "settled" && !payment.foreign,
+    `payment ${record.paymentHash} is ${record.kind} without an open intent`,
+  );
+  sameDeal(record, payment);
+  return payment;
+}
+
+/** An outcome that names another amount or party than its opening would move somebody else's position. */
+function sameDeal(
+  record: Exclude<TransactionRecord, ForeignRecord>,
+  opening: Pick<LedgerPayment, "node" | "peer" | "amountSat" | "channelPoint">,
+): void {
+  invariant(
+    record.node === opening.node && record.peer === opening.peer && record.amountSat === opening.amountSat &&
+      record.channelPoint === opening.channelPoint,
+    `the ${record.kind} of ${record.paymentHash} differs from its opening`,
+  );
+}
+
+function move(
+  ledger: Ledger,
+  { node, peer, ownPeer, channelPoint }: {
+    node: NodePubkey;
+    peer: NodePubkey;
+    ownPeer: boolean;
+    channelPoint: ChannelPoint | undefined;
+  },
+  outflowSat: Sat,
+): void {
+  if (!ownPeer) ledger.positions.set(peer, addSat(ledger.positions.get(peer) ?? sat(0), outflowSat));
+  if (channelPoint === undefined) return;
+  const key = sideKey(node, channelPoint);
+  ledger.channelPositions.set(key, addSat(ledger.channelPositions.get(key) ?? sat(0), outflowSat));
+}
+
+/** What we have out with other instances' nodes: the sum of all positive positions. */
+export function totalOutflowSat(ledger: Ledger, isOwn: (peer: NodePubkey) => boolean): Sat {
+  let totalSat = sat(0);
+  for (const [peer, positionSat] of ledger.positions) {
+    if (positionSat > 0n && !isOwn(peer)) totalSat = addSat(totalSat, positionSat);
+  }
+  return totalSat;
+}
+
+/** How much more a position grows when it gets `amountSat` and only its positive part counts. */
+export function positiveGrowthSat(positionSat: Sat, amountSat: Sat): Sat {
+  const positive = (value: Sat) => value > 0n ? value : sat(0);
+  return subSat(positive(addSat(positionSat, amountSat)), positive(positionSat));
 }
