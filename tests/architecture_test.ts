@@ -20,6 +20,7 @@ const edges = [
   "lib/lightning/sim/clocked_network.ts",
   "lib/lightning/sim/lnd_server.ts",
   "lib/swarm/hyperswarm_transport.ts",
+  "lib/swarm/local_dht.ts",
   "lib/udx/socket.ts",
   "lib/udx/interfaces.ts",
   "lib/audit/storage.ts",
