@@ -81,7 +81,8 @@ function* walk(folder: string): Generator<string> {
   for (const entry of [...Deno.readDirSync(folder)].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = `${folder}/${entry.name}`;
     if (entry.isDirectory && path !== "lib/npm") yield* walk(path);
-    else if (entry.isFile && /\.(ts|js|mjs)$/.test(entry.name)) yield path;
+    // Declarations of other people's packages hold no code.
+    else if (entry.isFile && /\.(ts|js|mjs)$/.test(entry.name) && !entry.name.endsWith(".d.ts")) yield path;
   }
 }
 

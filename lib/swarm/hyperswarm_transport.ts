@@ -1,13 +1,12 @@
 // @deno-types="./hyperdht.d.ts"
 import HyperDHT from "hyperdht";
 // @deno-types="./hyperswarm.d.ts"
-import Hyperswarm, { type Discovery } from "hyperswarm";
+import Hyperswarm, { type Discovery, type SecretStream } from "hyperswarm";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { invariant, InvariantError, messageOf } from "../domain/errors.ts";
 import { parseSwarmKey, type SwarmKey } from "../domain/ids.ts";
 import { UDX } from "../udx/mod.ts";
 import { PeerChannel } from "./peer_channel.ts";
-import type { SecretStream } from "./secret_stream.ts";
 import type { ConnectionId, Transport, TransportEvent } from "./transport.ts";
 
 /** The name of the Protomux channel. */
@@ -21,6 +20,8 @@ const maxKnownKeys = 1_024;
 const maxPeers = 128;
 /** The time for both sides to open the protocol on a fresh connection. */
 const openTimeoutMs = 10_000;
+/** A connection on which nothing came for so long is dead: each side sends a sign of life every 5 s. */
+const silenceTimeoutMs = 20_000;
 /** How long leaving waits: for the last frames, then for the DHT to hear that we are gone. */
 const farewellMs = 300;
 const leaveTimeoutMs = 3_000;
@@ -158,6 +159,7 @@ export class HyperswarmTransport implements Transport {
       this.#refusing = true;
       return;
     }
+    stream.setTimeout(silenceTimeoutMs);
     const connection = this.#nextConnection++;
     const channel = new PeerChannel(stream, protocol, {
       onOpen: () => {

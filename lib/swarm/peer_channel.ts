@@ -1,7 +1,7 @@
 // @deno-types="./protomux.d.ts"
 import Protomux, { type MuxChannel } from "protomux";
 import { messageOf } from "../domain/errors.ts";
-import type { SecretStream } from "./secret_stream.ts";
+import type { SecretStream } from "./hyperswarm.d.ts";
 import { maxFrameBytes } from "./transport.ts";
 
 /** How much may wait for a peer that is slow to read, before it is cut off. */
@@ -12,9 +12,6 @@ export const maxQueuedBytes = 1_048_576;
  * 16 MiB on the word of anybody.
  */
 const maxStrangerBytes = 2 * maxFrameBytes;
-
-/** A connection on which nothing came for so long is dead: each side sends a sign of life every 5 s. */
-const silenceTimeoutMs = 20_000;
 
 export interface PeerChannelEvents {
   /** Both sides have opened the protocol. */
@@ -42,7 +39,6 @@ export class PeerChannel {
   constructor(stream: SecretStream, protocol: string, events: PeerChannelEvents) {
     this.#stream = stream;
     this.#events = events;
-    stream.setTimeout(silenceTimeoutMs);
     stream.on("error", (error) => this.#error = error);
     this.#channel = Protomux.from(stream).createChannel({
       protocol,

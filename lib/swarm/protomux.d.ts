@@ -1,5 +1,5 @@
 // The part of protomux 3 (https://github.com/holepunchto/protomux), which brings no types, that lib/swarm/ uses.
-import type { SecretStream } from "./secret_stream.ts";
+import type { SecretStream } from "./hyperswarm.d.ts";
 
 export interface MuxMessage {
   /** Queues one message; false while the stream is behind (`ondrain` follows). */
