@@ -3,6 +3,7 @@ import type { ChannelPoint, NodePubkey, PaymentHash, ShortChannelId } from "../.
 import type { Network } from "../../domain/network.ts";
 import type { Now } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
+import type { Bolt11Decoding } from "../bolt11.ts";
 
 /**
  * What the simulated network tells about itself, in LND's own model (lnrpc, routerrpc, invoicesrpc), so that a server can
@@ -322,11 +323,20 @@ export interface SimHtlcEvent {
       readonly kind: "link-fail";
       readonly info: SimHtlcInfo;
       readonly wireFailure: SimHtlcFailure["code"];
-      readonly failureDetail: "INVOICE_NOT_OPEN" | "UNKNOWN_INVOICE" | "INSUFFICIENT_BALANCE";
+      readonly failureDetail: SimFailureDetail;
       readonly failureString: string;
     }
     | { readonly kind: "final"; readonly settled: boolean; readonly offchain: boolean };
 }
+
+/** routerrpc.FailureDetail, as far as a payee's own node meets it. */
+export type SimFailureDetail =
+  | "INVOICE_NOT_OPEN"
+  | "INVOICE_CANCELED"
+  | "INVOICE_UNDERPAID"
+  | "UNKNOWN_INVOICE"
+  | "ADDRESS_MISMATCH"
+  | "INSUFFICIENT_BALANCE";
 
 export interface SimHtlcInfo {
   readonly incomingTimelock: number;
@@ -354,7 +364,9 @@ export type SimEvent =
   | { readonly kind: "channel"; readonly channel: SimChannelEvent }
   | { readonly kind: "peer"; readonly pubkey: NodePubkey; readonly online: boolean }
   /** The node itself stopped or started (startNode, stopNode). */
-  | { readonly kind: "running"; readonly running: boolean };
+  | { readonly kind: "running"; readonly running: boolean }
+  /** The node froze or thawed. */
+  | { readonly kind: "frozen"; readonly frozen: boolean };
 
 export interface SimOpenChannel {
   /** The initiator, which pays the commitment fee and the anchors. */
@@ -400,13 +412,15 @@ export interface SimListPayments {
 
 /** A simulated network of Lightning nodes, in virtual time. Everything happens in `advance`, in order, from one seed. */
 export interface SimNetworkModel {
-  readonly network: Network;
+  readonly bitcoinNetwork: Network;
   readonly timing: SimTiming;
   now(): Now;
   /** When something is to happen next (the `atMs` of its clock); undefined: nothing will by itself. */
   nextTimeoutMs(): number | undefined;
   /** Goes to `atMs`, and does everything that is due until then, step by step. Never goes backwards. */
   advance(atMs: number): void;
+  /** Calls back `delayMs` from now, in the network's time. @returns the way to take it back */
+  schedule(delayMs: number, action: () => void): () => void;
   /** Changes how long things take, from the next step on. */
   setTiming(timing: Partial<SimTiming>): void;
 
@@ -420,8 +434,8 @@ export interface SimNetworkModel {
   subscribe(node: NodePubkey, listener: (event: SimEvent) => void): () => void;
 
   /**
-   * The node's process ends. `clean`: neighbours notice after `offlineNoticeMs`; otherwise (SIGKILL) the HTLCs sent to it
-   * until they do stay in flight. Its state is kept; nothing of it moves until startNode().
+   * The node's process ends. Neighbours notice after `offlineNoticeMs`; HTLCs sent to it until they do stay in flight.
+   * Its state is kept; nothing of it moves until startNode().
    */
   stopNode(node: NodePubkey): void;
   /** It goes on where it stood; channels become active `onlineNoticeMs` later. */
@@ -457,6 +471,9 @@ export interface SimNetworkModel {
   /** Oldest first, also if `reversed`. */
   listPayments(node: NodePubkey, query: SimListPayments): readonly SimPayment[];
 
+  /** As DecodePayReq of any node of the network; kept, since recovering a key is slow. */
+  decodeInvoice(text: string): Bolt11Decoding;
+
   /** z-base-32 of the recoverable signature over LND's message form. */
   signMessage(node: NodePubkey, message: Uint8Array): string;
   /** `valid` only when the recovered key is a node of this network. */
@@ -466,7 +483,7 @@ export interface SimNetworkModel {
   forward(request: SimForward): SimRefusal | undefined;
   /** Traffic: the same, over at once and without events. */
   shift(channelPoint: ChannelPoint, from: NodePubkey, amountMsat: Msat): SimRefusal | undefined;
-  /** The node's next `count` attempts come back after `afterMs` with TEMPORARY_CHANNEL_FAILURE (retriable). */
+  /** The node's next `count` attempts come back with TEMPORARY_CHANNEL_FAILURE (retriable) after `afterMs` at the payee's side (0). */
   failNextAttempts(node: NodePubkey, count: number, afterMs?: number): void;
 
   /** @throws InvariantError unless every channel holds exactly its capacity, whichever side is asked. Runs after every change. */
