@@ -1,0 +1,60 @@
+import type { EventRecord } from "../../audit/record.ts";
+import type { LogFields, Logger, LogLevel } from "../../env/logger.ts";
+import { systemClock } from "../../env/system.ts";
+import type { LogOptions } from "../args.ts";
+import { formatError, formatEventLine, formatLogLine, isShown } from "../output.ts";
+
+const encoder = new TextEncoder();
+
+function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = encoder.encode(text);
+  try {
+    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  } catch (error) {
+    // Whoever read our output went away (`| head`); there is nobody left to tell.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}
+
+/** Results go to stdout. */
+export function print(text: string): void {
+  write(Deno.stdout, text);
+}
+
+/** Logs and errors go to stderr. */
+export function printError(text: string): void {
+  write(Deno.stderr, text);
+}
+
+/** Colours only on a terminal, and never against NO_COLOR. */
+export function wantsColour(stream: { isTerminal(): boolean }): boolean {
+  return stream.isTerminal() && !Deno.noColor;
+}
+
+/** What went wrong, on stderr. */
+export function reportError(error: unknown): void {
+  printError(formatError(error, { colour: wantsColour(Deno.stderr) }));
+}
+
+/** Log lines on stderr. `everything`: the operator wants every event (verboseScreenLogging). */
+export class ScreenLogger implements Logger {
+  readonly #options: LogOptions;
+  readonly #everything: boolean;
+  readonly #colour = wantsColour(Deno.stderr);
+
+  constructor(options: LogOptions, everything: boolean) {
+    this.#options = options;
+    this.#everything = everything;
+  }
+
+  log(level: LogLevel, message: string, fields?: LogFields): void {
+    if (!isShown(level, this.#options.logLevel)) return;
+    const line = { atWallMs: systemClock.now().wallMs, level, message, ...(fields === undefined ? {} : { fields }) };
+    printError(`${formatLogLine(line, this.#options.logFormat, { colour: this.#colour })}\n`);
+  }
+
+  record(record: EventRecord): void {
+    if (!this.#everything && !isShown(record.level, this.#options.logLevel)) return;
+    printError(`${formatEventLine(record, this.#options.logFormat, { colour: this.#colour })}\n`);
+  }
+}

@@ -1,0 +1,67 @@
+import type { AuditSink, LogHead } from "../audit/audit_sink.ts";
+import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import type { AuditConfig } from "../config/config.ts";
+import type { Random } from "../env/random.ts";
+import { auditRights } from "./rights.ts";
+import { WorkerHandle } from "./worker_handle.ts";
+
+/** What opening the logs told. */
+export interface AuditOpened {
+  /** The transaction log's head. */
+  readonly head: LogHead;
+  /** 32 bytes, derived from the seed file for the swarm's key pair. */
+  readonly swarmSeed: Uint8Array;
+  /** Whether the operator had paused. */
+  readonly paused: boolean;
+}
+
+/** The pause switch moved while the daemon ran. */
+export interface PauseEvent {
+  readonly paused: boolean;
+}
+
+const recordsPerCall = 2_000;
+
+/** The two logs, written in a worker that may touch nothing but the data directory. */
+export class AuditWorker implements AuditSink {
+  readonly handle: WorkerHandle;
+  readonly #config: AuditConfig;
+
+  constructor(config: AuditConfig, random: Random) {
+    this.#config = config;
+    this.handle = new WorkerHandle(
+      "audit",
+      new URL("./audit_worker.ts", import.meta.url),
+      auditRights(config),
+      random,
+    );
+  }
+
+  async open(onPause: (event: PauseEvent) => void): Promise<AuditOpened> {
+    this.handle.onEvent((event) => onPause({ paused: (event as PauseEvent).paused === true }));
+    return await this.handle.call("open", this.#config) as AuditOpened;
+  }
+
+  /** Every record of the transaction log, oldest first. */
+  async readTransactions(): Promise<TransactionRecord[]> {
+    const records: TransactionRecord[] = [];
+    while (true) {
+      const batch = await this.handle.call("transactions", recordsPerCall) as TransactionRecord[];
+      records.push(...batch);
+      if (batch.length < recordsPerCall) return records;
+    }
+  }
+
+  async appendTransaction(record: TransactionRecord): Promise<LogHead> {
+    return await this.handle.call("appendTransaction", record) as LogHead;
+  }
+
+  async appendEvent(record: EventRecord): Promise<void> {
+    await this.handle.call("appendEvent", record);
+  }
+
+  async close(): Promise<void> {
+    await this.handle.call("close");
+    this.handle.terminate();
+  }
+}
