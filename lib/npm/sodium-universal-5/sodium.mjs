@@ -23,8 +23,7 @@ function instantiateLibsodium() {
   const wasm = new WebAssembly.Module(Uint8Array.fromBase64(wasmBase64));
   const libsodium = {
     getRandomValue: () => crypto.getRandomValues(new Uint32Array(1))[0],
-    instantiateWasm: (imports, done) =>
-      done(new WebAssembly.Instance(wasm, imports)),
+    instantiateWasm: (imports, done) => done(new WebAssembly.Instance(wasm, imports)),
   };
   createLibsodium(libsodium);
   if (libsodium._sodium_init() < 0) {
@@ -103,9 +102,7 @@ function slot(byteLength) {
 }
 
 function bytesOf(view) {
-  return view instanceof Uint8Array
-    ? view
-    : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 /**
@@ -218,8 +215,7 @@ function crypto_sign_seed_keypair(pk, sk, seed) {
     call(
       2,
       [pk, sk, seed],
-      (pkAt, skAt, seedAt) =>
-        libsodium._crypto_sign_seed_keypair(pkAt, skAt, seedAt),
+      (pkAt, skAt, seedAt) => libsodium._crypto_sign_seed_keypair(pkAt, skAt, seedAt),
     ),
   );
 }
@@ -232,8 +228,7 @@ function crypto_sign_detached(sig, m, sk) {
     call(
       1,
       [sig, m, sk],
-      (sigAt, mAt, skAt) =>
-        libsodium._crypto_sign_detached(sigAt, 0, mAt, m.byteLength, 0, skAt),
+      (sigAt, mAt, skAt) => libsodium._crypto_sign_detached(sigAt, 0, mAt, m.byteLength, 0, skAt),
     ),
   );
 }
@@ -249,8 +244,7 @@ function crypto_sign_verify_detached(sig, m, pk) {
   return call(
     0,
     [sig, m, pk],
-    (sigAt, mAt, pkAt) =>
-      libsodium._crypto_sign_verify_detached(sigAt, mAt, m.byteLength, 0, pkAt),
+    (sigAt, mAt, pkAt) => libsodium._crypto_sign_verify_detached(sigAt, mAt, m.byteLength, 0, pkAt),
   ) === 0;
 }
 
@@ -288,8 +282,7 @@ function crypto_box_seed_keypair(pk, sk, seed) {
     call(
       2,
       [pk, sk, seed],
-      (pkAt, skAt, seedAt) =>
-        libsodium._crypto_box_seed_keypair(pkAt, skAt, seedAt),
+      (pkAt, skAt, seedAt) => libsodium._crypto_box_seed_keypair(pkAt, skAt, seedAt),
     ),
   );
 }
@@ -306,8 +299,7 @@ function crypto_box_seal(c, m, pk) {
     call(
       1,
       [c, m, pk],
-      (cAt, mAt, pkAt) =>
-        libsodium._crypto_box_seal(cAt, mAt, m.byteLength, 0, pkAt),
+      (cAt, mAt, pkAt) => libsodium._crypto_box_seal(cAt, mAt, m.byteLength, 0, pkAt),
     ),
   );
 }
@@ -328,8 +320,7 @@ function crypto_box_seal_open(m, c, pk, sk) {
   return call(
     1,
     [m, c, pk, sk],
-    (mAt, cAt, pkAt, skAt) =>
-      libsodium._crypto_box_seal_open(mAt, cAt, c.byteLength, 0, pkAt, skAt),
+    (mAt, cAt, pkAt, skAt) => libsodium._crypto_box_seal_open(mAt, cAt, c.byteLength, 0, pkAt, skAt),
   ) === 0;
 }
 
@@ -348,8 +339,7 @@ function crypto_secretbox_easy(c, m, n, k) {
     call(
       1,
       [c, m, n, k],
-      (cAt, mAt, nAt, kAt) =>
-        libsodium._crypto_secretbox_easy(cAt, mAt, m.byteLength, 0, nAt, kAt),
+      (cAt, mAt, nAt, kAt) => libsodium._crypto_secretbox_easy(cAt, mAt, m.byteLength, 0, nAt, kAt),
     ),
   );
 }
@@ -445,8 +435,7 @@ function crypto_hash_sha512(out, input) {
     call(
       1,
       [out, input],
-      (outAt, inputAt) =>
-        libsodium._crypto_hash_sha512(outAt, inputAt, input.byteLength, 0),
+      (outAt, inputAt) => libsodium._crypto_hash_sha512(outAt, inputAt, input.byteLength, 0),
     ),
   );
 }
@@ -469,8 +458,7 @@ function crypto_kx_seed_keypair(pk, sk, seed) {
     call(
       2,
       [pk, sk, seed],
-      (pkAt, skAt, seedAt) =>
-        libsodium._crypto_kx_seed_keypair(pkAt, skAt, seedAt),
+      (pkAt, skAt, seedAt) => libsodium._crypto_kx_seed_keypair(pkAt, skAt, seedAt),
     ),
   );
 }
@@ -504,8 +492,7 @@ function crypto_scalarmult_ed25519_noclamp(q, n, p) {
     call(
       1,
       [q, n, p],
-      (qAt, nAt, pAt) =>
-        libsodium._crypto_scalarmult_ed25519_noclamp(qAt, nAt, pAt),
+      (qAt, nAt, pAt) => libsodium._crypto_scalarmult_ed25519_noclamp(qAt, nAt, pAt),
     ),
   );
 }
@@ -710,8 +697,7 @@ function crypto_stream_xor(c, m, n, k) {
     call(
       1,
       [c, m, n, k],
-      (cAt, mAt, nAt, kAt) =>
-        libsodium._crypto_stream_xor(cAt, mAt, m.byteLength, 0, nAt, kAt),
+      (cAt, mAt, nAt, kAt) => libsodium._crypto_stream_xor(cAt, mAt, m.byteLength, 0, nAt, kAt),
     ),
   );
 }
