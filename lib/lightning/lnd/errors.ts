@@ -18,6 +18,7 @@ export const rpcCode = {
   permissionDenied: 7,
   resourceExhausted: 8,
   unimplemented: 12,
+  internal: 13,
   unavailable: 14,
   unauthenticated: 16,
 } as const;
@@ -72,6 +73,10 @@ export function causeOf(status: RpcStatus): FailureCause {
       return "macaroon";
     case rpcCode.unavailable:
       return connectionCause(details);
+  }
+  // grpc-js's words when the connection breaks while a request is being written.
+  if (code === rpcCode.internal && /RST_STREAM|internal client error|EPIPE|ECONNRESET/.test(details)) {
+    return "connection";
   }
   if (/^wallet locked|^wallet not created/.test(details)) return "locked";
   if (/RPC server is in the process of starting up|^waiting to start/.test(details)) return "starting";
