@@ -12,14 +12,17 @@ interface Tree {
   readonly config: string;
   readonly folder: URL;
   readonly linkPrefix: string;
+  /** Stand-ins that a test-only package brings the real one of. */
+  readonly unused: readonly string[];
 }
 
 const trees: readonly Tree[] = [
-  { config: "deno.json", folder: root, linkPrefix: "./lib/npm/" },
+  { config: "deno.json", folder: root, linkPrefix: "./lib/npm/", unused: [] },
   {
     config: "tests/deno.json",
     folder: new URL("tests/", root),
     linkPrefix: "../lib/npm/",
+    unused: ["grpc-proto-loader"],
   },
 ];
 
@@ -87,11 +90,11 @@ for (const tree of trees) {
       [...links].sort(),
       standIns().map((name) => tree.linkPrefix + name),
     );
-    for (const name of standIns()) {
+    for (const name of standIns().filter((name) => !tree.unused.includes(name))) {
       const source = new URL(`lib/npm/${name}/`, root);
       const manifest = readJson<Manifest>(new URL("package.json", source));
       const installed = new URL(
-        `node_modules/.deno/${manifest.name}@${manifest.version}/node_modules/${manifest.name}/`,
+        `node_modules/.deno/${manifest.name.replace("/", "+")}@${manifest.version}/node_modules/${manifest.name}/`,
         tree.folder,
       );
       for (const entry of Deno.readDirSync(source)) {
