@@ -1,0 +1,281 @@
+import { applyRecord, foldLedger, openPayments } from "../audit/ledger.ts";
+import { invariant, unreachable } from "../domain/errors.ts";
+import type { Now } from "../env/clock.ts";
+import type { Random } from "../env/random.ts";
+import type { NodeReply } from "../lightning/node.ts";
+import { historyDeadlines, historyTimers, onHistory, readHistory } from "./history.ts";
+import type { BalancerEvent, Effect, NodeRef } from "./io.ts";
+import { hint, nodeDeadlines, type NodeHandlers, nodeTimers, onNodeEvent, onPolled, refreshShared } from "./nodes.ts";
+import {
+  cancelAllAsks,
+  considerAsking,
+  lookAtAsks,
+  onAskEnded,
+  onCancelled,
+  onInvoiceMade,
+  onInvoiceRecorded,
+  onLookedUp,
+  onPaymentResult,
+  payeeDeadlines,
+  payeeTimers,
+  resumeAsk,
+} from "./payee.ts";
+import {
+  onIntentRecorded,
+  onPaid,
+  onPayInvoice,
+  onPaymentEnded,
+  onRequestChannels,
+  onRequestInvoice,
+  onTracked,
+  payerDeadlines,
+  payerTimers,
+  resumePayment,
+  trackNow,
+} from "./payer.ts";
+import {
+  checkClones,
+  introduce,
+  onProof,
+  onTransport,
+  peerDeadlines,
+  type PeerHandlers,
+  peerTimers,
+  sayBye,
+  startPeers,
+} from "./peers.ts";
+import {
+  type AppendPurpose,
+  type BalancerConfig,
+  type BalancerState,
+  type CallPurpose,
+  createState,
+  nodeByPubkey,
+  type NodeState,
+} from "./state.ts";
+import { type Step, tell } from "./step.ts";
+
+export type { BalancerConfig, BalancerState } from "./state.ts";
+export { type BalancerView, type ChannelView, viewBalancer } from "./view.ts";
+
+/**
+ * The daemon's pure machine: every event goes in with its time, every deed comes out as an effect. It holds no clock, no
+ * socket and no file, so that whatever it does can be replayed from a log of its events and a seed.
+ *
+ * - `peers.ts`: sessions, hellos and proofs: who speaks for which node.
+ * - `nodes.ts`: our own nodes and their channels, and which of them are shared.
+ * - `payee.ts`: asks on a channel that holds too little, and follows the invoice to its end.
+ * - `payer.ts`: answers requests: checks, reserves, pays, records.
+ * - `history.ts`: reads the nodes' own payment lists for what the log doesn't know.
+ *
+ * Money order: reserve -> append -> durable -> pay -> append the outcome -> settle or release.
+ */
+export function createBalancer(config: BalancerConfig, _random: Random): BalancerState {
+  return createState(config);
+}
+
+/**
+ * Takes one event and changes `state` in place.
+ * @returns what is to be done, in order
+ * @throws InvariantError when a rule of the program itself is broken: stop the process
+ */
+export function stepBalancer(state: BalancerState, event: BalancerEvent, now: Now, random: Random): Effect[] {
+  const step: Step = { state, now, random, effects: [] };
+  handle(step, event);
+  if (state.started) {
+    peerTimers(step, peerHandlers);
+    nodeTimers(step);
+    historyTimers(step);
+    payerTimers(step);
+    payeeTimers(step);
+    finishDrain(step);
+  }
+  return step.effects;
+}
+
+/** When the machine wants a `timeout` (monotonic), if at all. */
+export function nextTimeoutMs(state: BalancerState): number | undefined {
+  if (!state.started || state.drained) return undefined;
+  let next: number | undefined;
+  for (const deadlines of [peerDeadlines, nodeDeadlines, historyDeadlines, payerDeadlines, payeeDeadlines]) {
+    for (const atMs of deadlines(state)) {
+      if (atMs !== undefined && (next === undefined || atMs < next)) next = atMs;
+    }
+  }
+  return next;
+}
+
+const peerHandlers: PeerHandlers = {
+  payInvoice: onPayInvoice,
+  paymentResult: onPaymentResult,
+  membersChanged: (step) => {
+    for (const node of step.state.nodes) if (refreshShared(step, node)) hint(step, node);
+  },
+};
+
+const nodeHandlers: NodeHandlers = {
+  cameUp: (step, node) => {
+    checkClones(step, node);
+    for (const peer of step.state.peers.values()) introduce(step, peer, node);
+    lookAtAsks(step, node, undefined);
+    trackNow(step, node);
+    peerHandlers.membersChanged(step);
+  },
+  listed: (step, node) => {
+    lookAtAsks(step, node, undefined);
+    for (const side of node.sides.values()) considerAsking(step, node, side);
+    readHistory(step, node);
+  },
+  htlc: lookAtAsks,
+};
+
+function handle(step: Step, event: BalancerEvent): void {
+  const { state, now } = step;
+  if (event.kind === "log-head") {
+    state.logHead = { length: event.length, treeHash: event.treeHash };
+    return;
+  }
+  if (event.kind === "started") {
+    invariant(!state.started, "the balancer was started twice");
+    return start(step, event);
+  }
+  invariant(state.started, "the balancer was used before its log was read");
+  switch (event.kind) {
+    case "node":
+      return onNodeEvent(step, nodeAt(state, event.node), event.event, nodeHandlers);
+    case "reply": {
+      const purpose = state.calls.get(event.callId);
+      invariant(purpose, `an answer to no call (${event.callId})`);
+      state.calls.delete(event.callId);
+      return onReply(step, purpose, event.reply);
+    }
+    case "appended": {
+      const purpose = state.appends.get(event.appendId);
+      invariant(purpose, `an append that nobody made (${event.appendId})`);
+      state.appends.delete(event.appendId);
+      // What gives back counts only now that it is on disk.
+      if ("record" in purpose) applyRecord(state.ledger, purpose.record, now.atMs);
+      return onAppended(step, purpose);
+    }
+    case "transport":
+      return onTransport(step, event.event, peerHandlers);
+    case "timeout":
+      return;
+    case "paused":
+      return setPaused(step, event.paused);
+    case "drain":
+      return drain(step);
+    default:
+      return unreachable(event);
+  }
+}
+
+function start(step: Step, { transactions, paused }: Extract<BalancerEvent, { kind: "started" }>): void {
+  const { state, now } = step;
+  state.started = true;
+  state.paused = paused;
+  state.ledger = foldLedger(transactions, now);
+  const payments = openPayments(state.ledger);
+  // Never sent again: LND is asked how each one stands.
+  for (const payment of payments) resumePayment(step, payment);
+  for (const invoice of state.ledger.invoices.values()) resumeAsk(step, invoice);
+  startPeers(step);
+  const open = payments.length + state.ledger.invoices.size;
+  tell(step, {
+    kind: "started",
+    level: "info",
+    message: `Started${paused ? ", paused" : ""}${state.config.dryRun ? ", dry run" : ""}: ` +
+      (open === 0
+        ? "no payment is open"
+        : `${payments.length} payments and ${state.ledger.invoices.size} invoices of an earlier run are open and looked up`),
+    details: { records: transactions.length, payments: payments.length, invoices: state.ledger.invoices.size },
+  });
+}
+
+function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
+  const { state } = step;
+  switch (purpose.kind) {
+    case "poll":
+      return onPolled(step, nodeAt(state, purpose.node), reply, nodeHandlers);
+    case "history":
+      return onHistory(step, nodeAt(state, purpose.node), purpose.limit, reply);
+    case "proof":
+      return onProof(step, purpose.connection, nodeAt(state, purpose.node), reply);
+    case "ask-invoice":
+      return onInvoiceMade(step, purpose.requestId, reply);
+    case "ask-lookup":
+      return onLookedUp(step, purpose.requestId, reply);
+    case "ask-cancel":
+      return onCancelled(step, purpose.requestId, reply);
+    case "request-channels":
+      return onRequestChannels(step, purpose.id, nodeAt(state, purpose.node), reply);
+    case "request-invoice":
+      return onRequestInvoice(step, purpose.id, nodeAt(state, purpose.node), reply);
+    case "pay":
+      return onPaid(step, purpose.paymentHash, reply);
+    case "track":
+      return onTracked(step, purpose.paymentHash, reply);
+    default:
+      return unreachable(purpose);
+  }
+}
+
+function onAppended(step: Step, purpose: AppendPurpose): void {
+  switch (purpose.kind) {
+    case "invoiced":
+      return onInvoiceRecorded(step, purpose.requestId);
+    case "ask-ended":
+      return onAskEnded(step, purpose.requestId, purpose.record);
+    case "intent":
+      return onIntentRecorded(step, purpose.paymentHash);
+    case "payment-ended":
+      return onPaymentEnded(step, purpose.paymentHash, purpose.record);
+    case "noted":
+      return;
+    default:
+      return unreachable(purpose);
+  }
+}
+
+/** The operator's switch. Resuming also ends the breaker and the pause of cloned nodes: the operator has looked. */
+function setPaused(step: Step, paused: boolean): void {
+  const { state } = step;
+  const changed = state.paused !== paused ||
+    (!paused && (state.breaker !== undefined || state.nodes.some(({ cloned }) => cloned)));
+  state.paused = paused;
+  if (!paused) {
+    state.breaker = undefined;
+    for (const node of state.nodes) node.cloned = false;
+  }
+  if (!changed) return;
+  tell(step, {
+    kind: paused ? "paused" : "resumed",
+    level: "info",
+    message: paused ? "Paused: nothing is asked for and nothing is paid" : "Resumed",
+  });
+  for (const node of state.nodes) hint(step, node);
+}
+
+function drain(step: Step): void {
+  const { state } = step;
+  if (state.draining) return;
+  state.draining = true;
+  sayBye(step);
+  cancelAllAsks(step);
+}
+
+/** Nothing is under way that this process must see the end of; the rest stands in the log and is looked up at the next start. */
+function finishDrain(step: Step): void {
+  const { state } = step;
+  if (!state.draining || state.drained || state.appends.size > 0 || state.requests.size > 0) return;
+  for (const ask of state.asks.values()) if (nodeByPubkey(state, ask.node)?.up) return;
+  for (const payment of state.payments.values()) if (payment.phase !== "tracking") return;
+  state.drained = true;
+  step.effects.push({ kind: "drained" });
+}
+
+function nodeAt(state: BalancerState, ref: NodeRef): NodeState {
+  const node = state.nodes[ref];
+  invariant(node, `there is no node ${ref}`);
+  return node;
+}

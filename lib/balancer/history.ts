@@ -1,0 +1,164 @@
+import type { ForeignRecord } from "../audit/record.ts";
+import { msatToSatCeil } from "../domain/amounts.ts";
+import { channelIds } from "../domain/channel.ts";
+import { parseShortChannelId } from "../domain/ids.ts";
+import type { PaymentSummary } from "../domain/payment.ts";
+import type { NodeReply } from "../lightning/node.ts";
+import { memoPrefix, parseMemo } from "../protocol/memo.ts";
+import { tripBreaker } from "./breaker.ts";
+import { nameOf, sats } from "./names.ts";
+import { nodeName } from "./nodes.ts";
+import { resumePayment } from "./payer.ts";
+import { type BalancerState, isOwn, type NodeState, type Side } from "./state.ts";
+import { append, backOffMs, call, type Step, tell } from "./step.ts";
+
+/** Payments per page. */
+const pageSize = 100;
+/** Payments are looked for from this long before the newest record: clocks differ, and a backup lacks its last records. */
+const marginMs = 86_400_000;
+
+/**
+ * Reads what the node itself lists as its payments, newer than the last seen, to find those that our log doesn't know: a
+ * restored backup or a second daemon can't double a limit. Nothing is paid from the node before the first reading ended.
+ *
+ * With an empty log the whole history is read. Else the place to begin is found by time (a handful of single look-ups),
+ * since a busy node has millions of payments.
+ */
+export function readHistory(step: Step, node: NodeState): void {
+  const { history } = node;
+  if (!node.up || !node.listed || history.busy) return;
+  if (history.retryAtMs !== undefined && step.now.atMs < history.retryAtMs) return;
+  history.retryAtMs = undefined;
+  history.busy = true;
+  const limit = history.phase === "seeking" ? 1 : pageSize;
+  const method = "listPayments";
+  call(step, node.ref, { method, args: [history.afterIndex, limit] }, { kind: "history", node: node.ref, limit });
+}
+
+export function onHistory(step: Step, node: NodeState, limit: number, reply: NodeReply): void {
+  const { history } = node;
+  history.busy = false;
+  if (!reply.ok || reply.method !== "listPayments") {
+    history.failures++;
+    history.retryAtMs = step.now.atMs + backOffMs(step, history.failures, 1_000, 60_000);
+    if (history.failures === 1 && !reply.ok) {
+      tell(step, {
+        kind: "warning",
+        level: "warn",
+        message: `${nodeName(step.state, node)} did not list its payments: ${reply.message}. ${reply.remedy}. ` +
+          "Nothing is paid from it before that",
+        ...(node.info ? { node: node.info.pubkey } : {}),
+      });
+    }
+    return;
+  }
+  history.failures = 0;
+  const page = reply.value;
+  if (history.phase === "seeking") return seek(step, node, page);
+  const sinceWallMs = beginWallMs(step.state, node);
+  const newest = page.at(-1);
+  if (history.phase === "unread" && newest && page.length === limit && newest.createdAtWallMs < sinceWallMs) {
+    Object.assign(history, { phase: "seeking", low: newest.index, high: undefined, afterIndex: newest.index * 2n });
+    return readHistory(step, node);
+  }
+  for (const payment of page) {
+    if (payment.index > history.afterIndex) history.afterIndex = payment.index;
+    examine(step, node, payment);
+  }
+  if (page.length < limit) {
+    history.phase = "read";
+    return;
+  }
+  if (history.phase === "unread") history.phase = "reading";
+  readHistory(step, node);
+}
+
+/** One probe of a binary search for the first payment that is new enough. */
+function seek(step: Step, node: NodeState, [found]: readonly PaymentSummary[]): void {
+  const { history } = node;
+  if (found !== undefined && found.createdAtWallMs < beginWallMs(step.state, node)) {
+    history.low = found.index;
+  } else {
+    history.high = history.afterIndex;
+  }
+  const { low, high } = history;
+  if (high !== undefined && high - low <= BigInt(pageSize)) {
+    history.phase = "reading";
+    history.afterIndex = low;
+  } else {
+    history.afterIndex = high === undefined ? low * 2n : (low + high) / 2n;
+  }
+  readHistory(step, node);
+}
+
+/** Since when the log may lack payments of the node; always, where the log knows nothing of it. */
+function beginWallMs(state: BalancerState, node: NodeState): number {
+  const newest = node.info && state.ledger.newestAtWallMs.get(node.info.pubkey);
+  return newest === undefined ? -Infinity : newest - marginMs;
+}
+
+function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
+  const { state } = step;
+  const { paymentHash, status, destination, memo } = payment;
+  if (!memo.startsWith(memoPrefix)) return;
+  const known = state.ledger.paidHashes.get(paymentHash);
+  if (known === "settled" && status.kind === "failed") {
+    return tripBreaker(step, `the log has the payment ${paymentHash} as settled and LND as failed`);
+  }
+  if (known === "failed" && status.kind === "settled") {
+    tripBreaker(step, `the log has the payment ${paymentHash} as failed and LND as settled`);
+  } else if (known !== undefined) {
+    return;
+  }
+  if (status.kind !== "settled" && status.kind !== "in-flight") return;
+  const amountSat = msatToSatCeil(payment.amountMsat);
+  if (destination === undefined || amountSat <= 0n || !node.info) return;
+  const side = channelOf(node, payment);
+  const record: ForeignRecord = {
+    kind: "foreign",
+    role: "payer",
+    atWallMs: step.now.wallMs,
+    node: node.info.pubkey,
+    peer: destination,
+    ownPeer: isOwn(state, destination),
+    channelPoint: side?.channel.channelPoint,
+    channelId: side?.channel.shortChannelId,
+    paymentHash,
+    amountSat,
+    pending: status.kind === "in-flight",
+  };
+  append(step, record, { kind: "noted" }, true);
+  tell(step, {
+    kind: "warning",
+    level: "warn",
+    message:
+      `${nodeName(state, node)} has paid ${nameOf(state, destination)} ${sats(amountSat)} to rebalance, and our ` +
+      "log doesn't know of it: a second daemon, or a log restored from a backup? It counts as spent",
+    role: "payer",
+    ...{ node: node.info.pubkey, peer: destination, paymentHash, amountSat },
+    ...(side ? { channelPoint: side.channel.channelPoint, channelId: side.channel.shortChannelId } : {}),
+    reason: "foreign",
+  });
+  const entry = state.ledger.payments.get(paymentHash);
+  if (record.pending && entry) resumePayment(step, entry);
+}
+
+/** The channel that the memo names, if it is one with the payee. */
+function channelOf(node: NodeState, { memo, destination }: PaymentSummary): Side | undefined {
+  const named = parseShortChannelId(parseMemo(memo)?.channelIdText);
+  if (named === undefined) return undefined;
+  for (const side of node.sides.values()) {
+    if (side.channel.remotePubkey === destination && channelIds(side.channel).includes(named)) return side;
+  }
+  return undefined;
+}
+
+export function historyTimers(step: Step): void {
+  for (const node of step.state.nodes) {
+    if (node.history.retryAtMs !== undefined && step.now.atMs >= node.history.retryAtMs) readHistory(step, node);
+  }
+}
+
+export function* historyDeadlines(state: BalancerState): Generator<number | undefined> {
+  for (const node of state.nodes) if (node.up && node.listed && !node.history.busy) yield node.history.retryAtMs;
+}

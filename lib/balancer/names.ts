@@ -1,0 +1,38 @@
+import { formatSat, type Sat } from "../domain/amounts.ts";
+import { type ChannelSnapshot } from "../domain/channel.ts";
+import { formatShortChannelId, type NodePubkey } from "../domain/ids.ts";
+import type { BalanceSettings } from "../config/config.ts";
+import { askingSat, formatShare, shareOf, totalSat } from "../policy/share.ts";
+import { type BalancerState, nodeByPubkey } from "./state.ts";
+
+/** `bob (03ab12cd…)`: an alias is anybody's word, the key isn't. */
+export function nameOf(state: BalancerState, pubkey: NodePubkey): string {
+  const own = nodeByPubkey(state, pubkey)?.info?.alias;
+  let alias = own;
+  for (const peer of state.peers.values()) alias ??= peer.nodes.get(pubkey)?.alias;
+  const short = `${pubkey.slice(0, 8)}…`;
+  const shown = cleanAlias(alias ?? "");
+  return shown === "" ? short : `${shown} (${short})`;
+}
+
+/** An alias without control characters, and short. */
+export function cleanAlias(alias: string): string {
+  // deno-lint-ignore no-control-regex -- control characters are what is taken out
+  return alias.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, "").slice(0, 40).trim();
+}
+
+export function channelName(channel: ChannelSnapshot): string {
+  return formatShortChannelId(channel.shortChannelId);
+}
+
+export function sats(amountSat: Sat): string {
+  return `${formatSat(amountSat)} sat`;
+}
+
+/** `alice (02a1…) holds 10 %, wants 50 % ± 10 %` */
+export function standing(name: string, channel: ChannelSnapshot, settings: BalanceSettings): string {
+  const share = shareOf(askingSat(channel), totalSat(channel));
+  return `${name} holds ${formatShare(share)}, wants ${formatShare(settings.balancePoint)} ± ${
+    formatShare(settings.deadzone)
+  }`;
+}

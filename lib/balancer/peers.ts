@@ -1,0 +1,413 @@
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { unreachable } from "../domain/errors.ts";
+import type { NodePubkey } from "../domain/ids.ts";
+import type { NodeReply } from "../lightning/node.ts";
+import { type Bye, type Hello, type PayInvoice, type PaymentResult, protocolVersion } from "../protocol/messages.ts";
+import {
+  expireSession,
+  isOpen,
+  openSession,
+  receiveFrame,
+  type SessionOpening,
+  type SessionOutput,
+} from "../protocol/session.ts";
+import { nodeProofText, recoverNodePubkey, type SessionRole } from "../protocol/signatures.ts";
+import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
+import { cleanAlias, nameOf } from "./names.ts";
+import { nodeByPubkey, type NodeState, type PeerSession } from "./state.ts";
+import { call, send, type Step, tell } from "./step.ts";
+
+/** One hello per node is looked into per this time; we say ours a little less often, so that none is lost. */
+const helloSpacingMs = 5_000;
+const ownHelloSpacingMs = 6_000;
+/** After a failed signature. */
+const proofRetryMs = 10_000;
+/** Nodes that one session may introduce. */
+const maxNodesPerSession = 256;
+/** Clocks that differ by more are worth a word: invoices expire by them. */
+const tolerableSkewMs = 60_000;
+/** How long nobody may be found before the operator is told. */
+const nobodyFoundMs = 60_000;
+
+/** What the sessions hand on. */
+export interface PeerHandlers {
+  readonly payInvoice: (step: Step, peer: PeerSession, message: PayInvoice) => void;
+  readonly paymentResult: (step: Step, peer: PeerSession, message: PaymentResult) => void;
+  /** Who is in the cluster, or speaks for whom, has changed. */
+  readonly membersChanged: (step: Step) => void;
+}
+
+export function startPeers(step: Step): void {
+  step.state.nobodyFoundAtMs = step.now.atMs + nobodyFoundMs;
+}
+
+export function onTransport(step: Step, event: TransportEvent, handlers: PeerHandlers): void {
+  switch (event.kind) {
+    case "connected":
+      return connect(step, event);
+    case "frame": {
+      const peer = step.state.peers.get(event.connection);
+      if (peer) handleOutputs(step, peer, receiveFrame(peer.session, event.frame, step.now.atMs), handlers);
+      return;
+    }
+    case "disconnected": {
+      const peer = step.state.peers.get(event.connection);
+      if (peer) forget(step, peer, event.reason, handlers);
+      return;
+    }
+    case "status":
+      return tell(step, { kind: "transport", level: event.level, message: event.message });
+    default:
+      return unreachable(event);
+  }
+}
+
+function connect(step: Step, event: Extract<TransportEvent, { kind: "connected" }>): void {
+  const { authKey, previousAuthKey } = step.state.config;
+  const { connection, via, initiator, localKey, remoteKey, handshakeHash } = event;
+  const opening: SessionOpening = {
+    authKey,
+    ...(previousAuthKey ? { previousAuthKey } : {}),
+    ...{ initiator, localKey, remoteKey, handshakeHash },
+    nonce: step.random.bytes(32),
+    atMs: step.now.atMs,
+  };
+  const { session, frames } = openSession(opening);
+  step.state.peers.set(connection, {
+    ...{ connection, via, session },
+    sessionId: undefined,
+    sessionIdBytes: undefined,
+    nodes: new Map(),
+    helloAtMs: new Map(),
+    introductions: new Map(),
+    requestIds: [],
+    refusedAtMs: undefined,
+    skewTold: false,
+  });
+  for (const frame of frames) step.effects.push({ kind: "send", connection, frame });
+}
+
+function handleOutputs(step: Step, peer: PeerSession, outputs: readonly SessionOutput[], handlers: PeerHandlers): void {
+  for (const output of outputs) {
+    switch (output.kind) {
+      case "send":
+        step.effects.push({ kind: "send", connection: peer.connection, frame: output.frame });
+        break;
+      case "authenticated":
+        authenticated(step, peer, output.sessionId, output.secret);
+        break;
+      case "message":
+        noteSkew(step, peer, output.sentAtWallMs);
+        receiveMessage(step, peer, output.message, handlers);
+        break;
+      case "bad-message":
+        countIgnored(step);
+        if (step.now.atMs - (peer.refusedAtMs ?? -Infinity) >= helloSpacingMs) {
+          peer.refusedAtMs = step.now.atMs;
+          tell(step, {
+            kind: "request-refused",
+            level: "warn",
+            message: `A message of ${peerName(peer)} is not understood: ${output.why}`,
+          });
+        }
+        break;
+      case "failed":
+        // Whoever doesn't know the secret may come often: those are counted, not told one by one.
+        if (peer.sessionId === undefined) step.state.ignored.strangers++, armReport(step);
+        step.effects.push({ kind: "disconnect", connection: peer.connection });
+        forget(step, peer, output.why, handlers);
+        break;
+      default:
+        unreachable(output);
+    }
+  }
+}
+
+function authenticated(step: Step, peer: PeerSession, sessionId: Uint8Array, secret: "current" | "previous"): void {
+  peer.sessionIdBytes = sessionId;
+  peer.sessionId = bytesToHex(sessionId);
+  step.effects.push({ kind: "authenticated", connection: peer.connection });
+  if (peer.via === "swarm") {
+    step.state.nobodyFoundAtMs = undefined;
+    const old = secret === "previous" ? ", by the previous secret" : "";
+    tell(step, {
+      kind: "peer-authenticated",
+      level: "info",
+      message: `Connected to ${peerName(peer)}, which knows the cluster's secret${old}`,
+    });
+  }
+  for (const node of step.state.nodes) introduce(step, peer, node);
+}
+
+function receiveMessage(
+  step: Step,
+  peer: PeerSession,
+  message: Hello | Bye | PayInvoice | PaymentResult,
+  handlers: PeerHandlers,
+): void {
+  switch (message.type) {
+    case "hello":
+      return receiveHello(step, peer, message, handlers);
+    case "bye":
+      if (peer.nodes.delete(message.publicKey)) {
+        const name = nameOf(step.state, message.publicKey);
+        tell(step, { kind: "node-left", level: "info", message: `${name} was withdrawn`, peer: message.publicKey });
+        handlers.membersChanged(step);
+      }
+      return;
+    case "payInvoice":
+      return handlers.payInvoice(step, peer, message);
+    case "paymentResult":
+      return handlers.paymentResult(step, peer, message);
+    default:
+      return unreachable(message);
+  }
+}
+
+function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: PeerHandlers): void {
+  const { state, now } = step;
+  const { publicKey } = hello;
+  const lastMs = peer.helloAtMs.get(publicKey);
+  const tooMany = lastMs === undefined && peer.helloAtMs.size >= maxNodesPerSession;
+  if (tooMany || (lastMs !== undefined && now.atMs - lastMs < helloSpacingMs)) return countIgnored(step);
+  peer.helloAtMs.set(publicKey, now.atMs);
+  const alias = cleanAlias(hello.alias);
+  const shown = alias === "" ? `${publicKey.slice(0, 8)}…` : `${alias} (${publicKey.slice(0, 8)}…)`;
+  const refuse = (why: string) => {
+    tell(step, {
+      kind: "warning",
+      level: "warn",
+      message: `${shown} is not taken into the cluster: ${why}`,
+      peer: publicKey,
+    });
+    if (peer.nodes.delete(publicKey)) handlers.membersChanged(step);
+  };
+  if (hello.version !== protocolVersion) {
+    return refuse(`its instance speaks another version of the protocol than ${protocolVersion}`);
+  }
+  const networks = state.nodes.flatMap((node) => node.info ? [node.info.network as string] : []);
+  if (networks.length > 0 && !networks.includes(hello.network)) {
+    return refuse(`it is on another network (ours: ${networks[0]})`);
+  }
+  const theirRole: SessionRole = peer.session.initiator ? "responder" : "initiator";
+  const proven = recoverNodePubkey(nodeProofText(publicKey, peer.sessionId ?? "", theirRole), hello.proof) ===
+    publicKey;
+  if (!proven && state.config.requireNodeProof) {
+    return refuse("its proof is not the node's signature for this session");
+  }
+  const known = peer.nodes.get(publicKey);
+  peer.nodes.set(publicKey, {
+    ...{ pubkey: publicKey, alias, proven },
+    network: hello.network,
+    logHead: { length: hello.logHead.length, treeHash: hello.logHead.treeHash },
+  });
+  const own = nodeByPubkey(state, publicKey);
+  if (own && peer.via === "swarm" && proven) pauseClone(step, own);
+  if (known === undefined && peer.via === "swarm" && !own) {
+    tell(step, {
+      kind: "node-joined",
+      level: "info",
+      message: proven ? `${shown} is in the cluster` : `${shown} says it is in the cluster, without proof`,
+      peer: publicKey,
+    });
+  }
+  handlers.membersChanged(step);
+}
+
+/** A second daemon, a clone or a restored backup: two writers could spend the same limits twice. */
+function pauseClone(step: Step, node: NodeState): void {
+  if (node.cloned || node.info === undefined) return;
+  node.cloned = true;
+  tell(step, {
+    kind: "paused",
+    level: "error",
+    message: `Another instance has proven that it speaks for our own node ${nameOf(step.state, node.info.pubkey)}: ` +
+      "this node neither asks nor pays any more. Stop the other instance (a second daemon, a clone, a restored backup), then run `tightrope resume`",
+    node: node.info.pubkey,
+  });
+}
+
+/** A node of ours that comes up may be one that another instance has proven before. */
+export function checkClones(step: Step, node: NodeState): void {
+  if (node.info === undefined) return;
+  for (const peer of step.state.peers.values()) {
+    if (peer.via === "swarm" && peer.nodes.get(node.info.pubkey)?.proven) pauseClone(step, node);
+  }
+}
+
+/** Says hello for a node of ours, with the node's own signature for this session. */
+export function introduce(step: Step, peer: PeerSession, node: NodeState): void {
+  if (!isOpen(peer.session) || peer.sessionId === undefined || !node.up || !node.info || step.state.draining) return;
+  const { pubkey } = node.info;
+  let introduction = peer.introductions.get(node.ref);
+  if (introduction === undefined || introduction.pubkey !== pubkey) {
+    introduction = {
+      pubkey,
+      proof: undefined,
+      signing: false,
+      saidAlias: undefined,
+      saidAtMs: -Infinity,
+      retryAtMs: undefined,
+    };
+    peer.introductions.set(node.ref, introduction);
+  }
+  if (introduction.signing) return;
+  if (introduction.proof === undefined) {
+    introduction.signing = true;
+    introduction.retryAtMs = undefined;
+    const role: SessionRole = peer.session.initiator ? "initiator" : "responder";
+    const text = nodeProofText(pubkey, peer.sessionId, role);
+    const purpose = { kind: "proof", node: node.ref, connection: peer.connection, pubkey } as const;
+    return call(step, node.ref, { method: "signMessage", args: [text] }, purpose);
+  }
+  sayHello(step, peer, node);
+}
+
+function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
+  const introduction = peer.introductions.get(node.ref);
+  if (introduction?.proof === undefined || node.info?.pubkey !== introduction.pubkey) return;
+  if (introduction.saidAlias === node.info.alias) return;
+  const waitMs = introduction.saidAtMs + ownHelloSpacingMs - step.now.atMs;
+  if (waitMs > 0) {
+    introduction.retryAtMs = step.now.atMs + waitMs;
+    return;
+  }
+  introduction.retryAtMs = undefined;
+  introduction.saidAtMs = step.now.atMs;
+  introduction.saidAlias = node.info.alias;
+  send(step, peer, {
+    type: "hello",
+    publicKey: introduction.pubkey,
+    alias: node.info.alias,
+    network: node.info.network,
+    proof: introduction.proof,
+    version: protocolVersion,
+    logHead: { ...step.state.logHead },
+  });
+  if (peer.via === "swarm") {
+    tell(step, {
+      kind: "message-sent",
+      level: "debug",
+      message: `Said hello for ${nameOf(step.state, introduction.pubkey)} to ${peerName(peer)}`,
+      node: introduction.pubkey,
+      details: { message: "hello" },
+    });
+  }
+}
+
+export function onProof(step: Step, connection: ConnectionId, node: NodeState, reply: NodeReply): void {
+  const peer = step.state.peers.get(connection);
+  const introduction = peer?.introductions.get(node.ref);
+  if (!peer || !introduction) return;
+  introduction.signing = false;
+  if (reply.ok && reply.method === "signMessage") {
+    introduction.proof = reply.value;
+    sayHello(step, peer, node);
+  } else if (!reply.ok) {
+    introduction.retryAtMs = step.now.atMs + proofRetryMs;
+    tell(step, {
+      kind: "warning",
+      level: "warn",
+      message: `${nameOf(step.state, introduction.pubkey)} did not sign its proof: ${reply.message}. ${reply.remedy}`,
+      node: introduction.pubkey,
+    });
+  }
+}
+
+/** Withdraws our nodes everywhere, so that nobody asks us any more. */
+export function sayBye(step: Step): void {
+  for (const peer of step.state.peers.values()) {
+    for (const { pubkey, saidAlias } of peer.introductions.values()) {
+      if (saidAlias !== undefined && peer.via === "swarm") send(step, peer, { type: "bye", publicKey: pubkey });
+    }
+  }
+}
+
+function forget(step: Step, peer: PeerSession, reason: string, handlers: PeerHandlers): void {
+  if (!step.state.peers.delete(peer.connection)) return;
+  if (peer.sessionId === undefined) return;
+  if (peer.via === "swarm") {
+    tell(step, {
+      kind: "peer-disconnected",
+      level: "info",
+      message: `Disconnected from ${peerName(peer)}: ${reason}`,
+    });
+  }
+  handlers.membersChanged(step);
+}
+
+function noteSkew(step: Step, peer: PeerSession, sentAtWallMs: number | undefined): void {
+  if (sentAtWallMs === undefined || peer.skewTold) return;
+  const skewMs = sentAtWallMs - step.now.wallMs;
+  if (Math.abs(skewMs) <= tolerableSkewMs) return;
+  peer.skewTold = true;
+  const seconds = Math.round(Math.abs(skewMs) / 1000);
+  tell(step, {
+    kind: "warning",
+    level: "warn",
+    message: `The clock of ${peerName(peer)} is ${seconds} s ${
+      skewMs > 0 ? "ahead of" : "behind"
+    } ours; invoices expire by these clocks: set both by NTP`,
+  });
+}
+
+export function countIgnored(step: Step): void {
+  step.state.ignored.requests++;
+  armReport(step);
+}
+
+function armReport(step: Step): void {
+  step.state.ignored.reportAtMs ??= step.now.atMs + 60_000;
+}
+
+/** Whatever is due by now. */
+export function peerTimers(step: Step, handlers: PeerHandlers): void {
+  const { state, now } = step;
+  for (const peer of [...state.peers.values()]) {
+    handleOutputs(step, peer, expireSession(peer.session, now.atMs), handlers);
+    for (const [ref, introduction] of peer.introductions) {
+      if (introduction.retryAtMs === undefined || now.atMs < introduction.retryAtMs) continue;
+      introduction.retryAtMs = undefined;
+      introduce(step, peer, state.nodes[ref]!);
+    }
+  }
+  if (state.nobodyFoundAtMs !== undefined && now.atMs >= state.nobodyFoundAtMs) {
+    state.nobodyFoundAtMs = undefined;
+    tell(step, {
+      kind: "warning",
+      level: "warn",
+      message: "No peer found after 60 s: if other instances run, their secret or their DHT may differ " +
+        "(compare `secret` and `swarm.bootstrap`), or a firewall drops UDP. Nodes of this instance are balanced all the same",
+    });
+  }
+  const { ignored } = state;
+  if (ignored.reportAtMs !== undefined && now.atMs >= ignored.reportAtMs) {
+    tell(step, {
+      kind: "requests-ignored",
+      level: "warn",
+      message: `In the last minute ${ignored.requests} messages came too fast or too broken to look into, and ` +
+        `${ignored.strangers} connections didn't know the secret`,
+      details: { requests: ignored.requests, strangers: ignored.strangers },
+    });
+    Object.assign(ignored, { requests: 0, strangers: 0, reportAtMs: undefined });
+  }
+}
+
+export function* peerDeadlines(state: Step["state"]): Generator<number | undefined> {
+  for (const peer of state.peers.values()) {
+    yield peer.session.deadlineAtMs;
+    for (const introduction of peer.introductions.values()) yield introduction.retryAtMs;
+  }
+  yield state.nobodyFoundAtMs;
+  yield state.ignored.reportAtMs;
+}
+
+/** A peer by the first digits of its key on the DHT. */
+export function peerName(peer: PeerSession): string {
+  return peer.via === "memory" ? "this instance" : `instance ${peer.session.remoteKey.slice(0, 8)}…`;
+}
+
+/** Whether the session has proven that it speaks for the node. */
+export function hasProven(peer: PeerSession, pubkey: NodePubkey): boolean {
+  return isOpen(peer.session) && peer.nodes.get(pubkey)?.proven === true;
+}

@@ -1,0 +1,343 @@
+import type { Ledger } from "../audit/ledger.ts";
+import { createLedger } from "../audit/ledger.ts";
+import type { TransactionRecord } from "../audit/record.ts";
+import type { LimitsConfig } from "../config/config.ts";
+import type { Sat } from "../domain/amounts.ts";
+import type { ChannelSnapshot } from "../domain/channel.ts";
+import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
+import type { DecodedInvoice } from "../domain/invoice.ts";
+import type { ToldReason } from "../domain/reasons.ts";
+import type { NodeInfo } from "../lightning/node.ts";
+import type { PayInvoice } from "../protocol/messages.ts";
+import type { Session } from "../protocol/session.ts";
+import type { ConnectionId } from "../swarm/transport.ts";
+import type { NodeRef } from "./io.ts";
+
+/** What the balancer is told at its making. */
+export interface BalancerConfig {
+  /** 32 bytes: deriveAuthKey of the cluster's secret, and of the previous one while it rotates. */
+  readonly authKey: Uint8Array;
+  readonly previousAuthKey?: Uint8Array;
+  readonly limits: LimitsConfig;
+  /** Only these nodes are paid, when given. */
+  readonly peers?: readonly NodePubkey[];
+  readonly requireNodeProof: boolean;
+  /** How many Lightning nodes this instance has. */
+  readonly nodeCount: number;
+  /** Decide and tell, but ask nothing and pay nothing. */
+  readonly dryRun: boolean;
+}
+
+/**
+ * Everything the balancer knows: plain data, changed in place by `stepBalancer` alone. A structuredClone of it is a whole
+ * second balancer. Maps are iterated in the order of insertion.
+ */
+export interface BalancerState {
+  readonly config: BalancerConfig;
+  /** The transaction log was folded: nothing happens before. */
+  started: boolean;
+  paused: boolean;
+  draining: boolean;
+  drained: boolean;
+  /** Why all paying is stopped. */
+  breaker: string | undefined;
+  ledger: Ledger;
+  logHead: { length: number; treeHash: string };
+  /** Names calls, appends and requests under way. */
+  nextId: number;
+  readonly calls: Map<number, CallPurpose>;
+  readonly appends: Map<number, AppendPurpose>;
+  readonly nodes: NodeState[];
+  readonly peers: Map<ConnectionId, PeerSession>;
+  /** Our requests: open invoices of ours. */
+  readonly asks: Map<RequestId, Ask>;
+  /** Requests to us that are being looked into. */
+  readonly requests: Map<number, Request>;
+  /** Payments of ours that haven't ended. */
+  readonly payments: Map<PaymentHash, Payment>;
+  /** Remote nodes to which payments fail. */
+  readonly troubles: Map<NodePubkey, { failures: number; untilMs: number }>;
+  /** When to tell that nobody was found; undefined once somebody was, or it was told. */
+  nobodyFoundAtMs: number | undefined;
+  /** What is counted instead of being told one by one. */
+  readonly ignored: { requests: number; strangers: number; reportAtMs: number | undefined };
+}
+
+/** One of our own Lightning nodes. */
+export interface NodeState {
+  readonly ref: NodeRef;
+  /** What it last said of itself; kept while it is down. */
+  info: NodeInfo | undefined;
+  up: boolean;
+  /** Another instance has proven that it speaks for this node. */
+  cloned: boolean;
+  readonly sides: Map<ChannelPoint, Side>;
+  /** Its channels were listed since it came up. */
+  listed: boolean;
+  polling: boolean;
+  pollAgain: boolean;
+  polledAtMs: number;
+  pollAtMs: number | undefined;
+  /** How many of the short polls after a hint have been made. */
+  followUps: number;
+  history: History;
+}
+
+/** How far we have read a node's own list of payments. */
+export interface History {
+  phase: "unread" | "reading" | "seeking" | "read";
+  busy: boolean;
+  afterIndex: bigint;
+  retryAtMs: number | undefined;
+  failures: number;
+  /** While seeking: the payments after `low` begin too early, those after `high` (if known) late enough. */
+  low: bigint;
+  high: bigint | undefined;
+}
+
+/** Our side of one channel. */
+export interface Side {
+  channel: ChannelSnapshot;
+  /** The other node is in the cluster now. */
+  shared: boolean;
+  /** The reason last told to the operator. */
+  told: string | undefined;
+  /** The open request of ours. */
+  ask: RequestId | undefined;
+  /** No request before. */
+  notBeforeMs: number;
+  failures: number;
+  /** What the payer said it would pay at most, and the balances it spoke of. */
+  maxTokens: { readonly amountSat: Sat; readonly localSat: Sat; readonly remoteSat: Sat } | undefined;
+  /** After a payment: rest until the local balance isn't this any more. */
+  rest: { readonly localSat: Sat; readonly untilMs: number } | undefined;
+  receivedAtMs: number | undefined;
+  /** When a request of the other side was last looked into. */
+  evaluatedAtMs: number | undefined;
+}
+
+/** One connection to another instance (or one end of the one to ourselves). */
+export interface PeerSession {
+  readonly connection: ConnectionId;
+  readonly via: "swarm" | "memory";
+  readonly session: Session;
+  /** Hex, once authenticated. */
+  sessionId: string | undefined;
+  sessionIdBytes: Uint8Array | undefined;
+  /** The nodes that the other end has introduced. */
+  readonly nodes: Map<NodePubkey, PeerNode>;
+  /** When a hello for a node was last looked into. */
+  readonly helloAtMs: Map<NodePubkey, number>;
+  /** What we said of our own nodes. */
+  readonly introductions: Map<NodeRef, Introduction>;
+  /** Requests of the other end, each answered once; the newest last. */
+  readonly requestIds: RequestId[];
+  refusedAtMs: number | undefined;
+  skewTold: boolean;
+}
+
+export interface PeerNode {
+  readonly pubkey: NodePubkey;
+  readonly alias: string;
+  readonly network: string;
+  readonly proven: boolean;
+  readonly logHead: { readonly length: number; readonly treeHash: string };
+}
+
+export interface Introduction {
+  readonly pubkey: NodePubkey;
+  proof: string | undefined;
+  signing: boolean;
+  saidAlias: string | undefined;
+  saidAtMs: number;
+  /** When to sign again or to say hello again. */
+  retryAtMs: number | undefined;
+}
+
+/** One request of ours, from the invoice to its end at our own node. */
+export interface Ask {
+  readonly requestId: RequestId;
+  readonly node: NodePubkey;
+  readonly peer: NodePubkey;
+  readonly ownPeer: boolean;
+  readonly channelPoint: ChannelPoint;
+  readonly channelId: ShortChannelId;
+  readonly amountSat: Sat;
+  /** Where it was sent; undefined for one of an earlier run. */
+  readonly connection: ConnectionId | undefined;
+  readonly startedAtMs: number;
+  /** When it is cancelled. */
+  readonly deadlineAtMs: number;
+  /** Our balance when we asked. */
+  readonly localSat: Sat | undefined;
+  phase: "making" | "recording" | "open" | "ending";
+  /** Set from "recording" on. */
+  paymentHash: PaymentHash | undefined;
+  invoice: string;
+  expiresAtWallMs: number;
+  /** A look-up or a cancellation is under way; whether to look (again) after it. */
+  busy: boolean;
+  look: boolean;
+  /** Why it is to be cancelled, if it is. */
+  cancelReason: string | undefined;
+  /** The next attempt after one that failed. */
+  retryAtMs: number | undefined;
+  failures: number;
+  answer: Answer | undefined;
+}
+
+/** What the payer said. */
+export interface Answer {
+  readonly confirmed: boolean;
+  readonly reason: ToldReason | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly maxTokensSat: Sat | undefined;
+}
+
+/** A request of a payee while our own node is asked about it. */
+export interface Request {
+  readonly id: number;
+  readonly connection: ConnectionId;
+  readonly node: NodeRef;
+  readonly peer: NodePubkey;
+  readonly message: PayInvoice;
+  readonly receivedAtMs: number;
+  readonly answerByMs: number;
+  channel: ChannelSnapshot | "gone" | undefined;
+  invoice: DecodedInvoice | undefined;
+}
+
+/** A payment of ours whose reservation holds. */
+export interface Payment {
+  readonly paymentHash: PaymentHash;
+  readonly node: NodePubkey;
+  readonly peer: NodePubkey;
+  /** Of the channel, when it was reserved; empty for one of an earlier run. */
+  readonly channelIds: readonly ShortChannelId[];
+  readonly invoice: string;
+  readonly finalCltvBlocks: number;
+  readonly outgoingChannelId: ShortChannelId | undefined;
+  phase: "recording" | "paying" | "tracking" | "ending";
+  /** The request to answer; undefined once answered, or when nobody waits. */
+  asker: { readonly connection: ConnectionId; readonly message: PayInvoice; readonly answerByMs: number } | undefined;
+  readonly startedAtMs: number;
+  /** LND refused to make a payment of it: not found is then its end. */
+  rejected: string | undefined;
+  trackedSinceMs: number;
+  trackAtMs: number | undefined;
+  trackBusy: boolean;
+  tracks: number;
+}
+
+/** Why a call was made: what its answer continues. */
+export type CallPurpose =
+  | { readonly kind: "poll"; readonly node: NodeRef }
+  | { readonly kind: "history"; readonly node: NodeRef; readonly limit: number }
+  | { readonly kind: "proof"; readonly node: NodeRef; readonly connection: ConnectionId; readonly pubkey: NodePubkey }
+  | { readonly kind: "ask-invoice" | "ask-lookup" | "ask-cancel"; readonly requestId: RequestId }
+  | { readonly kind: "request-channels" | "request-invoice"; readonly id: number; readonly node: NodeRef }
+  | { readonly kind: "pay" | "track"; readonly paymentHash: PaymentHash };
+
+/** What follows once a record is on disk. */
+export type AppendPurpose =
+  | { readonly kind: "invoiced"; readonly requestId: RequestId }
+  | { readonly kind: "ask-ended"; readonly requestId: RequestId; readonly record: TransactionRecord }
+  | { readonly kind: "intent"; readonly paymentHash: PaymentHash }
+  | { readonly kind: "payment-ended"; readonly paymentHash: PaymentHash; readonly record: TransactionRecord }
+  | { readonly kind: "noted" };
+
+export function createState(config: BalancerConfig): BalancerState {
+  return {
+    config,
+    started: false,
+    paused: false,
+    draining: false,
+    drained: false,
+    breaker: undefined,
+    ledger: createLedger(),
+    logHead: { length: 0, treeHash: "" },
+    nextId: 1,
+    calls: new Map(),
+    appends: new Map(),
+    nodes: Array.from({ length: config.nodeCount }, (_, ref) => createNode(ref)),
+    peers: new Map(),
+    asks: new Map(),
+    requests: new Map(),
+    payments: new Map(),
+    troubles: new Map(),
+    nobodyFoundAtMs: undefined,
+    ignored: { requests: 0, strangers: 0, reportAtMs: undefined },
+  };
+}
+
+function createNode(ref: NodeRef): NodeState {
+  return {
+    ref,
+    info: undefined,
+    up: false,
+    cloned: false,
+    sides: new Map(),
+    listed: false,
+    polling: false,
+    pollAgain: false,
+    polledAtMs: -Infinity,
+    pollAtMs: undefined,
+    followUps: 0,
+    history: createHistory(),
+  };
+}
+
+export function createHistory(): History {
+  return {
+    phase: "unread",
+    busy: false,
+    afterIndex: 0n,
+    retryAtMs: undefined,
+    failures: 0,
+    low: 0n,
+    high: undefined,
+  };
+}
+
+export function createSide(channel: ChannelSnapshot): Side {
+  return {
+    channel,
+    shared: false,
+    told: undefined,
+    ask: undefined,
+    notBeforeMs: -Infinity,
+    failures: 0,
+    maxTokens: undefined,
+    rest: undefined,
+    receivedAtMs: undefined,
+    evaluatedAtMs: undefined,
+  };
+}
+
+/** The node of ours with this key, if it was ever up. */
+export function nodeByPubkey(state: BalancerState, pubkey: NodePubkey): NodeState | undefined {
+  return state.nodes.find((node) => node.info?.pubkey === pubkey);
+}
+
+/** Whether this instance manages the node, now or (as the log tells) before. */
+export function isOwn(state: BalancerState, pubkey: NodePubkey): boolean {
+  return nodeByPubkey(state, pubkey) !== undefined;
+}
+
+/** Our side of a channel, if the node lists it. */
+export function sideOf(state: BalancerState, node: NodePubkey, channelPoint: ChannelPoint): Side | undefined {
+  return nodeByPubkey(state, node)?.sides.get(channelPoint);
+}
+
+/** The session in which the other end speaks for a node: the newest that has proven it, else the newest that claims it. */
+export function sessionFor(state: BalancerState, pubkey: NodePubkey): PeerSession | undefined {
+  let best: PeerSession | undefined;
+  for (const peer of state.peers.values()) {
+    // Own nodes are reached in memory only: whoever claims one over the swarm is a second daemon.
+    const node = peer.nodes.get(pubkey);
+    if (node === undefined || (isOwn(state, pubkey) && peer.via !== "memory")) continue;
+    if (!node.proven && state.config.requireNodeProof) continue;
+    if (best === undefined || node.proven || !best.nodes.get(pubkey)!.proven) best = peer;
+  }
+  return best;
+}

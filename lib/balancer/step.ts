@@ -1,0 +1,53 @@
+import { applyRecord } from "../audit/ledger.ts";
+import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import type { Now } from "../env/clock.ts";
+import { type Random, randomFraction } from "../env/random.ts";
+import type { NodeCall } from "../lightning/node.ts";
+import type { Message } from "../protocol/messages.ts";
+import { isOpen, sealMessage } from "../protocol/session.ts";
+import type { Effect, NodeRef } from "./io.ts";
+import type { AppendPurpose, BalancerState, CallPurpose, PeerSession } from "./state.ts";
+
+/** One step of the machine: what is known, when it is, where chance comes from, and what is to be done. */
+export interface Step {
+  readonly state: BalancerState;
+  readonly now: Now;
+  readonly random: Random;
+  readonly effects: Effect[];
+}
+
+/** Asks a node; `purpose` says what the answer continues. */
+export function call(step: Step, node: NodeRef, call: NodeCall, purpose: CallPurpose): void {
+  const callId = step.state.nextId++;
+  step.state.calls.set(callId, purpose);
+  step.effects.push({ kind: "call", callId, node, call });
+}
+
+/**
+ * Writes a record. What takes from a budget counts from now on (`enter`); what gives back only once it is on disk, which
+ * is for whoever continues `purpose`.
+ */
+export function append(step: Step, record: TransactionRecord, purpose: AppendPurpose, enter: boolean): void {
+  if (enter) applyRecord(step.state.ledger, record, step.now.atMs);
+  const appendId = step.state.nextId++;
+  step.state.appends.set(appendId, purpose);
+  step.effects.push({ kind: "append", appendId, record });
+}
+
+/** Tells the operator. */
+export function tell(step: Step, record: Omit<EventRecord, "atWallMs">): void {
+  step.effects.push({ kind: "event", record: { atWallMs: step.now.wallMs, ...record } });
+}
+
+/** Sends a message if the session still stands. */
+export function send(step: Step, peer: PeerSession, message: Message): void {
+  if (!isOpen(peer.session)) return;
+  const frame = sealMessage(peer.session, message, step.now.wallMs);
+  step.effects.push({ kind: "send", connection: peer.connection, frame });
+}
+
+/** Doubles with each failure, from `firstMs` to `mostMs`, with up to a tenth more by chance so that peers don't march in step. */
+export function backOffMs(step: Step, failures: number, firstMs: number, mostMs: number): number {
+  const plainMs = Math.min(mostMs, firstMs * 2 ** Math.min(30, Math.max(0, failures - 1)));
+  return plainMs * (1 + randomFraction(step.random) / 10);
+}
