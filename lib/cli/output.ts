@@ -1,7 +1,7 @@
 import type { EventRecord, TransactionRecord } from "../audit/record.ts";
 import { formatSat } from "../domain/amounts.ts";
 import { messageOf, TightropeError } from "../domain/errors.ts";
-import { formatShortChannelId } from "../domain/ids.ts";
+import { formatShortChannelId, parseShortChannelId } from "../domain/ids.ts";
 import type { LogFields, LogLevel } from "../env/logger.ts";
 import type { LogFormat } from "./args.ts";
 import { type Ink, painter, printable } from "./paint.ts";
@@ -39,6 +39,12 @@ export function shortKey(key: string): string {
   return key.length <= 12 ? key : `${key.slice(0, 10)}…`;
 }
 
+/** `800000x1x0`; what isn't an id (it was masked) as it is. */
+function channelText(channelId: string): string {
+  const id = parseShortChannelId(channelId);
+  return id === undefined ? printable(channelId) : formatShortChannelId(id);
+}
+
 /** One log line, without its line break. JSON: one object with `at`, `level`, `message` and the fields. */
 export function formatLogLine(line: LogLine, format: LogFormat, options: OutputOptions): string {
   if (format === "json") {
@@ -62,7 +68,7 @@ function fieldText(value: unknown): string {
 export function formatEventLine(record: EventRecord, format: LogFormat, options: OutputOptions): string {
   if (format === "json") return formatRecordJson(record);
   const fields: LogFields = {
-    channel: record.channelId && formatShortChannelId(record.channelId),
+    channel: record.channelId && channelText(record.channelId),
     hash: record.paymentHash && shortKey(record.paymentHash),
   };
   return formatLogLine(
@@ -106,7 +112,7 @@ export function formatRecordText(record: EventRecord | TransactionRecord, option
 function formatEventText(record: EventRecord, options: OutputOptions): string {
   const paint = painter(options.colour);
   const ids = [
-    record.channelId && formatShortChannelId(record.channelId),
+    record.channelId && channelText(record.channelId),
     record.peer && shortKey(record.peer),
     record.paymentHash && `hash ${shortKey(record.paymentHash)}`,
   ].filter((text) => text !== undefined);
@@ -133,7 +139,7 @@ function formatTransactionText(record: TransactionRecord, options: OutputOptions
     record.role,
     paint(transactionInks[record.kind], record.kind.padEnd(9)),
     `${formatSat(record.amountSat)} sat`.padStart(15),
-    (record.channelId === undefined ? "channel unknown" : formatShortChannelId(record.channelId)).padEnd(15),
+    (record.channelId === undefined ? "channel unknown" : channelText(record.channelId)).padEnd(15),
     // Payments go to the peer, what we receive comes from it.
     `${record.role === "payer" ? "to  " : "from"} ${shortKey(record.peer)}${record.ownPeer ? " (own)" : ""}`.padEnd(22),
     paint("dim", `hash ${shortKey(record.paymentHash)}`),

@@ -149,6 +149,13 @@ Deno.test("no text from elsewhere can write codes to the terminal", () => {
   }
 });
 
+Deno.test("a masked id prints as it was written", () => {
+  const masked = { ...event, channelId: "***", amountSat: "***" } as unknown as EventRecord;
+  assert.match(formatRecordText(masked, plain), / {2}\*\*\* {2}/);
+  assert.match(formatEventLine(masked, "text", plain), /channel=\*\*\*/);
+  assert.equal(JSON.parse(formatRecordJson(masked)).amountSat, "***");
+});
+
 Deno.test("formatError() tells what happened and what to do, and shows a stack only for a bug", () => {
   const error = new TightropeError("permission", 'Cannot read macaroon "/x": permission denied', "Let it be read.");
   assert.equal(formatError(error, plain), 'Cannot read macaroon "/x": permission denied\nLet it be read.\n');
