@@ -360,8 +360,11 @@ function footLines(model: ViewModel, columns: number): TextLine[] {
 }
 
 /** What stays on the screen when the demo is over, ending in a line break. */
-export function renderSummary(model: ViewModel, options: Pick<FrameOptions, "columns" | "colour">): string {
-  const columns = Math.max(options.columns - 1, 20);
+export function renderSummary(
+  model: ViewModel,
+  options: { readonly colour: boolean; readonly columns?: number },
+): string {
+  const columns = Math.max((options.columns ?? 100) - 1, 20);
   const lines: TextLine[] = [
     [segment(" Tightrope", "bold"), segment(`  the demo ran for ${clockText(model.elapsedMs)}`, "dim")],
     [],
