@@ -31,3 +31,6 @@ export function auditRights(audit: AuditConfig): WorkerRights {
 export function logReaderRights(audit: AuditConfig): WorkerRights {
   return { read: [audit.storagePath] };
 }
+
+/** The demo's simulated nodes listen on the loopback interface; its DHT uses UDP and looks at the interfaces. */
+export const demoWorldRights: WorkerRights = { net: true, sys: ["networkInterfaces"] };

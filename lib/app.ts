@@ -1,0 +1,148 @@
+import type { EventRecord } from "./audit/record.ts";
+import { type BalancerView, createBalancer, nextTimeoutMs, stepBalancer, viewBalancer } from "./balancer/balancer.ts";
+import { Driver } from "./balancer/driver.ts";
+import type { Config } from "./config/config.ts";
+import { systemClock, systemRandom } from "./env/system.ts";
+import { deriveAuthKey, deriveMaster, deriveTopic } from "./protocol/keys.ts";
+import { deriveSwarmKey } from "./protocol/swarm_key.ts";
+import { CombinedTransport } from "./swarm/combined_transport.ts";
+import { MemoryTransport } from "./swarm/memory_transport.ts";
+import { AuditWorker } from "./workers/audit_remote.ts";
+import { LightningWorker } from "./workers/lightning_remote.ts";
+import { SwarmWorker } from "./workers/swarm_remote.ts";
+
+export interface InstanceOptions {
+  /** Decide and tell, but ask nothing and pay nothing. */
+  readonly dryRun: boolean;
+  /** Sees every event record as it is logged. */
+  readonly onRecord: (record: EventRecord) => void;
+}
+
+// Payments that LND has under way may take long; their reservations are on disk, so that stopping loses nothing.
+const drainMs = 7_000;
+const closeMs = 2_500;
+
+/** One running instance: its workers, its logs and its balancer. */
+export class Instance {
+  /** Never resolves; rejects when the instance can't go on. Stop it then: the logs are closed by `stop`. */
+  readonly failed: Promise<never>;
+  readonly #driver: Driver;
+  readonly #audit: AuditWorker;
+  readonly #lightning: LightningWorker;
+  readonly #swarm: SwarmWorker;
+  readonly #memory: MemoryTransport;
+  readonly #view: () => BalancerView;
+  #stopped: Promise<void> | undefined;
+
+  private constructor(
+    driver: Driver,
+    audit: AuditWorker,
+    lightning: LightningWorker,
+    swarm: SwarmWorker,
+    memory: MemoryTransport,
+    view: () => BalancerView,
+  ) {
+    this.#driver = driver;
+    this.#audit = audit;
+    this.#lightning = lightning;
+    this.#swarm = swarm;
+    this.#memory = memory;
+    this.#view = view;
+    this.failed = Promise.race([driver.failed, audit.handle.died, lightning.handle.died, swarm.handle.died]);
+    this.failed.catch(() => {});
+  }
+
+  /**
+   * Starts every worker with its own rights, opens the logs, and sets the balancer going. Once it resolves, this process
+   * needs no right any more.
+   * @throws TightropeError when the logs can't be opened or a worker can't be started
+   */
+  static async start(config: Config, options: InstanceOptions): Promise<Instance> {
+    const master = deriveMaster(config.secret);
+    const previous = config.previousSecret === undefined ? undefined : deriveMaster(config.previousSecret);
+    const audit = new AuditWorker(config.audit, systemRandom);
+    let driver: Driver | undefined;
+    try {
+      const opened = await audit.open(({ paused }) => driver?.setPaused(paused));
+      const transactions = await audit.readTransactions();
+      const lightning = new LightningWorker(config.lightningNodes, systemRandom);
+      const swarm = new SwarmWorker({
+        topics: [master, ...(previous === undefined ? [] : [previous])].map(deriveTopic),
+        seed: opened.swarmSeed,
+        bootstrap: config.swarm.bootstrap,
+        port: config.swarm.port,
+      }, systemRandom);
+      const memory = new MemoryTransport({
+        localKey: deriveSwarmKey(opened.swarmSeed),
+        random: systemRandom,
+        schedule: queueMicrotask,
+      });
+      const transport = new CombinedTransport([memory, swarm]);
+      const state = createBalancer({
+        authKey: deriveAuthKey(master),
+        ...(previous === undefined ? {} : { previousAuthKey: deriveAuthKey(previous) }),
+        limits: config.limits,
+        ...(config.peers === undefined ? {} : { peers: config.peers }),
+        requireNodeProof: config.requireNodeProof,
+        nodeCount: config.lightningNodes.length,
+        dryRun: options.dryRun,
+      }, systemRandom);
+      driver = new Driver({
+        machine: {
+          step: (event, now) => stepBalancer(state, event, now, systemRandom),
+          nextTimeoutMs: () => nextTimeoutMs(state),
+        },
+        nodes: lightning.nodes,
+        transport,
+        audit,
+        clock: systemClock,
+        onRecord: options.onRecord,
+      });
+      const instance = new Instance(driver, audit, lightning, swarm, memory, () => viewBalancer(state));
+      await driver.start({ transactions, head: opened.head, paused: opened.paused });
+      return instance;
+    } catch (error) {
+      audit.handle.terminate();
+      throw error;
+    }
+  }
+
+  /** What the balancer knows and thinks now. */
+  view(): BalancerView {
+    return this.#view();
+  }
+
+  /** Starts nothing new, waits (7 s at most) for what runs, closes everything. Within 10 s. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#driver.drain();
+    await within(drainMs, Promise.race([this.#driver.drained, this.failed.catch(() => {})]));
+    await within(closeMs, Promise.allSettled([this.#swarm.close(), this.#memory.close(), this.#lightning.close()]));
+    this.#swarm.handle.terminate();
+    this.#lightning.handle.terminate();
+    await this.#driver.close();
+    await this.#audit.close();
+  }
+}
+
+/** Waits for `promise`, but no longer than `ms`. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  try {
+    await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Gives up every right of this thread for good; the workers keep theirs. */
+export function dropRights(): void {
+  for (const name of ["read", "write", "net", "env", "run", "ffi", "sys", "import"] as const) {
+    Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
+  }
+}

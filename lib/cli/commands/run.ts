@@ -1,0 +1,49 @@
+import { dropRights, Instance } from "../../app.ts";
+import { messageOf } from "../../domain/errors.ts";
+import type { Command } from "../args.ts";
+import { exitCodeOf, exitCodes } from "../exit_codes.ts";
+import { version } from "../version.ts";
+import { loadConfig } from "./load_config.ts";
+import { reportError, ScreenLogger } from "./screen.ts";
+import { StopSignals } from "./stop_signals.ts";
+
+/**
+ * `tightrope [run]`: balances until a signal. @returns the exit code
+ * @throws TightropeError when it can't start
+ */
+export async function run(command: Extract<Command, { kind: "run" }>): Promise<number> {
+  const config = await loadConfig(command.configPath, { credentials: true });
+  const screen = new ScreenLogger(command, config.audit.verboseScreenLogging);
+  screen.log("info", `Tightrope ${version}, data in ${config.audit.storagePath}`);
+  for (const warning of config.warnings) screen.log("warn", warning);
+  using signals = new StopSignals();
+  const instance = await Instance.start(config, {
+    dryRun: command.dryRun,
+    onRecord: (record) => screen.record(record),
+  });
+  // From here on only the workers can reach anything.
+  dropRights();
+
+  const ended = await Promise.race([
+    signals.first.then((signal) => ({ kind: "signal", signal }) as const),
+    instance.failed.catch((error: unknown) => ({ kind: "failed", error }) as const),
+  ]);
+  if (ended.kind === "failed") reportError(ended.error);
+  else screen.log("info", `${ended.signal}: starting nothing new, waiting for what runs`);
+
+  const stopped = instance.stop().then(
+    () => "stopped" as const,
+    (error: unknown) => {
+      screen.log("error", `Stopping failed: ${messageOf(error)}`);
+      return "stopped" as const;
+    },
+  );
+  const outcome = await Promise.race([stopped, signals.second]);
+  if (outcome !== "stopped") {
+    screen.log("warn", `${outcome} again: ending at once; what is under way is looked up at the next start`);
+    return exitCodes.temporary;
+  }
+  if (ended.kind === "failed") return exitCodeOf(ended.error);
+  screen.log("info", "Stopped");
+  return exitCodes.ok;
+}
