@@ -1,5 +1,6 @@
 // The part of hyperdht 6 (https://github.com/holepunchto/hyperdht), which brings no types, that lib/swarm/ uses.
 import { EventEmitter } from "node:events";
+import type { SecretStream } from "hyperswarm";
 import type { UDX } from "../udx/mod.ts";
 
 export interface KeyPair {
@@ -30,9 +31,15 @@ export default class HyperDHT extends EventEmitter {
   /** The nodes it knows now. */
   readonly nodes: { readonly length: number };
   address(): { readonly host: string; readonly port: number } | null;
+  /** Finds a listening peer by its key and connects to it. */
+  connect(publicKey: Uint8Array, options: { readonly keyPair: KeyPair }): SecretStream;
   fullyBootstrapped(): Promise<void>;
   bind(): Promise<void>;
   readonly io: { readonly serverSocket: { address(): { readonly port: number } | null } | null };
+  /** Which of this machine's addresses reach it; filled as needed. */
+  readonly _validatedLocalAddresses: Map<string, Promise<boolean>>;
+  /** What a node that others rely on keeps for them; null while it is not one. */
+  readonly _persistent: { readonly bumps: { destroy(): void } } | null;
   /** force: without telling the DHT. */
   destroy(options?: { readonly force?: boolean }): Promise<void>;
 }

@@ -17,6 +17,7 @@ export interface SecretStream {
   readonly rawStream: { on(event: "data", listener: (chunk: Uint8Array) => void): void };
   /** Ends the connection when nothing came for this long. */
   setTimeout(timeoutMs: number): void;
+  pause(): void;
   /** Sends what is queued, then closes. */
   end(): void;
   destroy(error?: Error): void;

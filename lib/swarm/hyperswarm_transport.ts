@@ -3,10 +3,11 @@ import HyperDHT from "hyperdht";
 // @deno-types="./hyperswarm.d.ts"
 import Hyperswarm, { type Discovery, type SecretStream } from "hyperswarm";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { invariant, InvariantError, messageOf } from "../domain/errors.ts";
+import { invariant, InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
 import { parseSwarmKey, type SwarmKey } from "../domain/ids.ts";
 import { UDX } from "../udx/mod.ts";
 import { PeerChannel } from "./peer_channel.ts";
+import { stopDht } from "./stop_dht.ts";
 import type { ConnectionId, Transport, TransportEvent } from "./transport.ts";
 
 /** The name of the Protomux channel. */
@@ -24,7 +25,7 @@ const openTimeoutMs = 10_000;
 const silenceTimeoutMs = 20_000;
 /** How long leaving waits: for the last frames, then for the DHT to hear that we are gone. */
 const farewellMs = 300;
-const leaveTimeoutMs = 3_000;
+const leaveTimeoutMs = 2_000;
 
 /**
  * When to look for peers again, after the start and after each loss of one. Two instances that start at the same moment
@@ -86,23 +87,39 @@ export class HyperswarmTransport implements Transport {
     const { seed, bootstrap, port, topics, udx = new UDX() } = this.#options;
     this.#onEvent = onEvent;
     const keyPair = HyperDHT.keyPair(seed);
+    const loopback = bootstrap?.every(isLoopback) ?? false;
     const dht = new HyperDHT({
       udx,
       keyPair,
       port: port === 0 ? [0, 0] : [port, port + 1],
       ...(bootstrap ? { bootstrap } : {}),
       // A DHT on this machine alone is no reason to listen to the world.
-      ...(bootstrap?.every(isLoopback) ? { host: "127.0.0.1" } : {}),
+      ...(loopback ? { host: "127.0.0.1" } : {}),
     });
+    // Known to reach us, so it needs no trial with a timer that outlives a quick close.
+    if (loopback) dht._validatedLocalAddresses.set("127.0.0.1", Promise.resolve(true));
     const swarm = new Hyperswarm({ dht, keyPair, maxPeers });
     this.#dht = dht;
     this.#swarm = swarm;
     swarm.on("connection", (stream) => this.#welcome(stream));
-    await dht.bind();
+    try {
+      await dht.bind();
+    } catch (cause) {
+      throw new TightropeError(
+        "unavailable",
+        `Cannot open a UDP socket: ${messageOf(cause)}`,
+        "Check that this machine has a network and that nothing forbids UDP.",
+        { cause },
+      );
+    }
     const bound = dht.io.serverSocket?.address()?.port ?? 0;
     if (port !== 0 && bound !== port) this.#say("warn", `UDP port ${port} is taken; listening on ${bound} instead`);
     else this.#say("info", `listening on UDP port ${bound}`);
     if (this.#closing) return;
+    dht.fullyBootstrapped().then(
+      () => this.#assess(false),
+      (error: unknown) => this.#say("warn", `cannot join the DHT: ${messageOf(error)}`),
+    );
     this.#discoveries = topics.map((topic) => swarm.join(topic, { server: true, client: true }));
     this.#search(Promise.all(this.#discoveries.map((discovery) => discovery.flushed())));
   }
@@ -144,8 +161,8 @@ export class HyperswarmTransport implements Transport {
       return gone;
     });
     await within(farewellMs, Promise.all(closed));
-    const left = swarm.destroy();
-    if (!await within(leaveTimeoutMs, left)) await this.#dht?.destroy({ force: true });
+    const left = await within(leaveTimeoutMs, swarm.destroy());
+    if (this.#dht) await stopDht(this.#dht, { force: !left });
   }
 
   #welcome(stream: SecretStream): void {
@@ -204,7 +221,10 @@ export class HyperswarmTransport implements Transport {
   #search(attempt: Promise<unknown>): void {
     clearTimeout(this.#searchTimer);
     this.#searchTimer = undefined;
-    attempt.then(() => this.#assess(), (error: unknown) => this.#say("warn", `cannot announce: ${messageOf(error)}`))
+    attempt.then(
+      () => this.#assess(true),
+      (error: unknown) => this.#say("warn", `cannot announce: ${messageOf(error)}`),
+    )
       .then(() => this.#searchSoon());
   }
 
@@ -220,7 +240,8 @@ export class HyperswarmTransport implements Transport {
     );
   }
 
-  #assess(): void {
+  /** Tells when the DHT answers, or doesn't any more. @param announced whether it has just been asked to list us */
+  #assess(announced: boolean): void {
     if (this.#closing) return;
     const reachable = (this.#dht?.nodes.length ?? 0) > 0;
     const nodes = this.#options.bootstrap?.join(", ") ?? "the public DHT";
@@ -230,12 +251,13 @@ export class HyperswarmTransport implements Transport {
       this.#swarm?.server.refresh();
       this.#searches = 0;
     }
-    if (reachable && !this.#announced) this.#say("info", `announced on the DHT (${nodes})`);
-    this.#announced ||= reachable;
+    if (announced && reachable && !this.#announced) this.#say("info", `announced on the DHT (${nodes})`);
+    this.#announced ||= announced && reachable;
     this.#reachable = reachable;
   }
 
   #say(level: "info" | "warn", message: string): void {
+    if (this.#closing) return;
     this.#onEvent({ kind: "status", level, message });
   }
 }

@@ -2,6 +2,7 @@
 import HyperDHT from "hyperdht";
 import { invariant } from "../domain/errors.ts";
 import { UDX } from "../udx/mod.ts";
+import { stopDht } from "./stop_dht.ts";
 
 const host = "127.0.0.1";
 
@@ -33,7 +34,7 @@ export async function startLocalDht(options: { readonly nodes?: number } = {}): 
     bootstrap,
     close: async () => {
       // The last first, so that none waits for one that is gone.
-      for (const node of nodes.reverse()) await node.destroy();
+      for (const node of nodes.reverse()) await stopDht(node);
     },
   };
 }
