@@ -1,0 +1,361 @@
+import assert from "node:assert/strict";
+import type { BalanceSettings, LimitsConfig } from "../../lib/config/config.ts";
+import { sat } from "../../lib/domain/amounts.ts";
+import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
+import type { NodeReply } from "../../lib/lightning/node.ts";
+import { Harness, type InstanceOptions, type TestInstance } from "./harness.ts";
+import { Rogue } from "./rogue.ts";
+
+interface Scene {
+  harness: Harness;
+  alice: NodePubkey;
+  mallory: NodePubkey;
+  point: ChannelPoint;
+  instance: TestInstance;
+  rogue: Rogue;
+}
+
+/** Alice holds 90 % of a channel of a million with Mallory, who has proven her node in a session with Alice. */
+async function scene(options: Partial<InstanceOptions> = {}, timing = {}): Promise<Scene> {
+  const harness = new Harness(0x5eed, timing);
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
+  const instance = harness.instance({ nodes: [alice], ...options });
+  const rogue = new Rogue(harness, mallory);
+  await harness.runUntil(() => rogue.isConnected, 100);
+  rogue.hello();
+  await harness.run(100);
+  return { harness, alice, mallory, point, instance, rogue };
+}
+
+const noPause: Partial<BalanceSettings> = { minTimeBetweenPaymentsMs: 0 };
+
+function limited(over: Partial<LimitsConfig>): Partial<InstanceOptions> {
+  return { settings: noPause, limits: over };
+}
+
+Deno.test("an honest request is paid over exactly that channel, recorded before and after", async () => {
+  const { harness, alice, point, instance, rogue } = await scene();
+  const parallel = harness.channel(alice, rogue.node, 1_003_470, 100_000);
+  await harness.run(11_000);
+  assert.equal(await rogue.answer(rogue.request(point, 300_000)), "paid");
+  assert.deepEqual(instance.story, ["payer intent 300000", "payer settled 300000"]);
+  assert.equal(harness.localSat(alice, point), 600_000);
+  assert.equal(harness.localSat(alice, parallel), 900_000);
+  const order = instance.effects.flatMap((effect) =>
+    effect.kind === "append"
+      ? [effect.record.kind]
+      : effect.kind === "call" && effect.call.method === "pay"
+      ? ["pay"]
+      : []
+  );
+  assert.deepEqual(order, ["intent", "pay", "settled"]);
+  await harness.end();
+});
+
+const lies: { name: string; over: (scene: Scene) => Parameters<Rogue["request"]>[2]; reason: string }[] = [
+  {
+    name: "made for another request",
+    over: ({ rogue }) => ({ tagFor: { requestId: rogue.requestId() } }),
+    reason: "wrong-purpose",
+  },
+  { name: "made for another amount", over: () => ({ tagFor: { tokens: 300_001 } }), reason: "wrong-purpose" },
+  {
+    name: "made for another channel",
+    over: () => ({ tagFor: { channelPoint: ("ee".repeat(32) + ":0") as ChannelPoint } }),
+    reason: "wrong-purpose",
+  },
+  { name: "for a pair of shoes", over: () => ({ memo: "shoes" }), reason: "wrong-purpose" },
+  { name: "over another amount than asked for", over: () => ({ valueSat: 300_001 }), reason: "wrong-amount" },
+  { name: "of another node", over: ({ harness }) => ({ by: harness.node("eve") }), reason: "wrong-destination" },
+  { name: "that is none", over: () => ({ invoice: "lnbcrt1nonsense" }), reason: "undecodable-invoice" },
+  { name: "that is valid for two hours", over: () => ({ expirySec: 7_200 }), reason: "expires-too-late" },
+];
+for (const { name, over, reason } of lies) {
+  Deno.test(`an invoice ${name} is not paid`, async () => {
+    const all = await scene();
+    assert.equal(await all.rogue.answer(all.rogue.request(all.point, 300_000, over(all))), "invalid");
+    assert.deepEqual(all.instance.reasons("request-refused"), [reason]);
+    assert.deepEqual(all.instance.story, []);
+    assert.equal(all.harness.paymentsOf(all.alice).length, 0);
+    await all.harness.end();
+  });
+}
+
+Deno.test("an invoice that was paid is not paid again, in whatever request it comes", async () => {
+  const { harness, alice, point, instance, rogue } = await scene({ settings: noPause });
+  const first = rogue.request(point, 50_000);
+  const { invoice } = { invoice: lastInvoice(harness, rogue) };
+  assert.equal(await rogue.answer(first), "paid");
+  await harness.run(6_000);
+  assert.equal(await rogue.answer(rogue.request(point, 50_000, { invoice, tagFor: {} })), "invalid");
+  assert.equal(harness.paymentsOf(alice).length, 1);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer settled 50000"]);
+  await harness.end();
+});
+
+function lastInvoice(harness: Harness, rogue: Rogue): string {
+  return harness.network.invoices(rogue.node).at(-1)!.paymentRequest;
+}
+
+Deno.test("a request sent twice is answered once, and a replayed frame ends the session", async () => {
+  const { harness, point, instance, rogue } = await scene({ settings: noPause });
+  const id = rogue.request(point, 50_000);
+  rogue.request(point, 50_000, { requestId: id });
+  await harness.run(10_000);
+  rogue.request(point, 50_000, { requestId: id });
+  await harness.run(10_000);
+  assert.equal(rogue.results(id).length, 1);
+  assert.equal(instance.story.length, 2);
+  rogue.sendFrame(rogue.sentFrames.at(-1)!);
+  await harness.run(100);
+  assert.ok(!rogue.isConnected);
+  assert.match(instance.told("peer-disconnected")[0]!.message, /came again/);
+  await harness.end();
+});
+
+Deno.test("of a flood one request is looked into per 5 s, the rest is busy without touching the node or the log", async () => {
+  const { harness, point, instance, rogue } = await scene({ settings: noPause });
+  const ids = Array.from({ length: 200 }, () => rogue.request(point, 50_000, { memo: "flood" }));
+  await harness.run(1_000);
+  const answers = ids.map((id) => rogue.results(id).map((result) => result.reason).join());
+  assert.deepEqual([answers[0], ...new Set(answers.slice(1))], ["invalid", "busy"]);
+  const decodes = instance.effects.filter((effect) => effect.kind === "call" && effect.call.method === "decodeInvoice");
+  assert.equal(decodes.length, 1);
+  assert.equal(instance.told("request-refused").length, 1);
+  await harness.run(60_000);
+  assert.equal(instance.told("requests-ignored")[0]!.details!.requests, 199);
+  await harness.end();
+});
+
+Deno.test("a node that the session hasn't proven is not paid", async () => {
+  const harness = new Harness();
+  const [alice, mallory, victim] = [harness.node("alice"), harness.node("mallory"), harness.node("victim")];
+  const point = harness.channel(alice, victim, 1_003_470, 100_000);
+  for (const requireNodeProof of [true, false]) {
+    const instance = harness.instance({ nodes: [alice], config: { requireNodeProof } });
+    const rogue = new Rogue(harness, mallory, requireNodeProof ? "e".repeat(64) : "f".repeat(64));
+    await harness.runUntil(() => rogue.isConnected, 100);
+    rogue.hello({ publicKey: victim }, mallory);
+    await harness.run(100);
+    assert.equal(await rogue.answer(rogue.request(point, 300_000, { by: victim })), "not-shared");
+    assert.deepEqual(instance.story, []);
+    await instance.crash();
+  }
+  await harness.end();
+});
+
+Deno.test("an unproven node is asked only where the configuration says so", async () => {
+  for (const requireNodeProof of [true, false]) {
+    const harness = new Harness();
+    const [alice, mallory, poor] = [harness.node("alice"), harness.node("mallory"), harness.node("poor")];
+    harness.channel(mallory, alice, 1_003_470, 100_000);
+    const instance = harness.instance({ nodes: [alice], config: { requireNodeProof } });
+    const rogue = new Rogue(harness, mallory);
+    await harness.runUntil(() => rogue.isConnected, 100);
+    rogue.hello({}, poor);
+    await harness.run(1_000);
+    assert.equal(rogue.received.some((message) => message.type === "payInvoice"), !requireNodeProof);
+    assert.equal(instance.told("warning").length, requireNodeProof ? 1 : 0);
+    await harness.end();
+  }
+});
+
+Deno.test("if `peers` lists nodes, no other is paid", async () => {
+  const { harness, point, instance, rogue } = await scene({ config: { peers: [] } });
+  assert.equal(await rogue.answer(rogue.request(point, 300_000)), "not-shared");
+  assert.deepEqual(instance.reasons("request-refused"), ["peer-not-listed"]);
+  await harness.end();
+});
+
+Deno.test("limits count per node or per channel, as their id says", async () => {
+  const { harness, alice, point, instance, rogue } = await scene(limited({}));
+  const other = harness.channel(alice, rogue.node, 1_003_470, 100_000);
+  const id = harness.network.channel(alice, point)!.chanId;
+  await instance.crash();
+  Object.assign(
+    instance.options,
+    limited({
+      idSettings: [
+        { id: { kind: "alias", alias: "alice" }, settings: { maxTransactionsPerPeriod: 3 } },
+        { id: { kind: "channel", channelId: id }, settings: { maxAmountPerPeriodSat: sat(60_000) } },
+      ],
+    }),
+  );
+  instance.start();
+  await harness.run(100);
+  await harness.runUntil(() => rogue.isConnected, 1_000);
+  rogue.hello();
+  await harness.run(1_000);
+  const ask = async (channelPoint: ChannelPoint, tokens: number) => {
+    await harness.run(6_000);
+    return await rogue.answer(rogue.request(channelPoint, tokens));
+  };
+  assert.equal(await ask(point, 50_000), "paid");
+  assert.equal(await ask(point, 10_001), "limit");
+  assert.equal(await ask(other, 50_000), "paid");
+  assert.equal(await ask(point, 10_000), "paid");
+  assert.equal(await ask(other, 10_000), "limit");
+  assert.deepEqual(instance.reasons("request-refused"), ["too-much", "too-many"]);
+  await harness.end();
+});
+
+Deno.test("a refusal for a limit says when to come back in whole minutes, and one for the balance how much would pass", async () => {
+  const { harness, point, rogue } = await scene();
+  assert.equal(await rogue.answer(rogue.request(point, 10_000)), "paid");
+  await harness.run(6_000);
+  const soon = rogue.request(point, 10_000);
+  assert.equal(await rogue.answer(soon), "limit");
+  assert.equal(rogue.results(soon)[0]!.retryAfterMs, 60_000);
+  await harness.run(60_000);
+  const much = rogue.request(point, 600_000);
+  assert.equal(await rogue.answer(much), "balance");
+  assert.equal(rogue.results(much)[0]!.maxTokens, 440_000n);
+  assert.equal(rogue.results(much)[0]!.retryAfterMs, undefined);
+  await harness.end();
+});
+
+Deno.test("maxNetOutflow holds over all channels with a node, over restarts and new sessions", async () => {
+  const { harness, alice, point, instance, rogue } = await scene({
+    settings: { ...noPause, maxNetOutflowSat: sat(100_000) },
+  });
+  const other = harness.channel(alice, rogue.node, 1_003_470, 100_000);
+  await harness.run(11_000);
+  assert.equal(await rogue.answer(rogue.request(point, 60_000)), "paid");
+  await instance.restart();
+  await harness.run(100);
+  await harness.runUntil(() => rogue.isConnected, 1_000);
+  rogue.hello();
+  await harness.run(20_000_000);
+  assert.equal(await rogue.answer(rogue.request(other, 40_001)), "limit");
+  await harness.run(6_000);
+  assert.equal(await rogue.answer(rogue.request(other, 40_000)), "paid");
+  assert.deepEqual(instance.view.positions.map(({ positionSat }) => positionSat), [100_000n]);
+  await harness.end();
+});
+
+Deno.test("a payment that hangs is answered `unknown` after 60 s, stops only that node, and is recorded when it ends", async () => {
+  const { harness, alice, point, instance, rogue } = await scene({ settings: noPause });
+  const [carol] = [harness.node("carol")];
+  const other = harness.channel(alice, carol, 1_003_470, 100_000);
+  const friend = new Rogue(harness, carol, "d".repeat(64));
+  await harness.run(100);
+  friend.hello();
+  await harness.run(11_000);
+  harness.network.run((network) => network.freezeNode(rogue.node));
+  const id = rogue.request(point, 50_000);
+  assert.equal(await rogue.answer(id), "unknown");
+  await harness.run(6_000);
+  assert.deepEqual(instance.story, ["payer intent 50000"]);
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "busy");
+  assert.equal(await friend.answer(friend.request(other, 50_000)), "paid");
+  harness.network.run((network) => network.thawNode(rogue.node));
+  await harness.run(70_000);
+  assert.equal(instance.story.includes("payer settled 50000"), true);
+  assert.equal(rogue.results(id).length, 1);
+  await harness.run(6_000);
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
+  await harness.end();
+});
+
+Deno.test("an answer lost after sending is unknown, keeps its reservation, and LND's word ends it", async () => {
+  const { harness, point, instance, rogue } = await scene();
+  instance.tamper = (_node, call, real) =>
+    call.method === "pay"
+      ? real().then(() =>
+        ({ ok: true, method: "pay", value: { kind: "unknown", detail: "connection lost" } }) as NodeReply
+      )
+      : real();
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "unknown");
+  await harness.run(2_000);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000", "payer settled 50000"]);
+  await harness.end();
+});
+
+Deno.test("a request lost before LND saw it is freed only a minute after its invoice expired", async () => {
+  const { harness, point, instance, rogue } = await scene();
+  instance.tamper = (_node, call, real) =>
+    call.method === "pay"
+      ? Promise.resolve({ ok: true, method: "pay", value: { kind: "unknown", detail: "connection lost" } } as NodeReply)
+      : real();
+  rogue.request(point, 50_000);
+  await harness.run(659_000);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000"]);
+  await harness.run(70_000);
+  assert.deepEqual(instance.story.at(-1), "payer failed 50000");
+  await harness.end();
+});
+
+Deno.test("`rejected` is looked up: what LND doesn't know was never sent", async () => {
+  const { harness, point, instance, rogue } = await scene();
+  instance.tamper = (_node, call, real) =>
+    call.method === "pay"
+      ? Promise.resolve({ ok: true, method: "pay", value: { kind: "rejected", detail: "no" } } as NodeReply)
+      : real();
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "failed");
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer failed 50000"]);
+  await harness.end();
+});
+
+const contradictions: { name: string; change: Record<string, unknown>; why: RegExp }[] = [
+  { name: "a fee", change: { feeMsat: 1n }, why: /fee of 1 msat/ },
+  { name: "another amount", change: { amountMsat: 1n }, why: /was over 1 msat/ },
+  {
+    name: "a second hop",
+    change: { routes: [[{ channelId: "1", pubkey: "x" }, { channelId: "2", pubkey: "y" }]] },
+    why: /2 hops/,
+  },
+  { name: "no route", change: { routes: [] }, why: /no route/ },
+  { name: "another channel", change: { routes: "elsewhere" }, why: /another channel/ },
+];
+for (const { name, change, why } of contradictions) {
+  Deno.test(`a settled payment with ${name} stops all paying until the operator resumes`, async () => {
+    const { harness, point, instance, rogue } = await scene({ settings: noPause });
+    const routes = change.routes === "elsewhere" ? [[{ channelId: "77", pubkey: rogue.node }]] : change.routes;
+    instance.tamper = async (_node, call, real) => {
+      const reply = await real();
+      if (call.method !== "pay" || !reply.ok || reply.method !== "pay") return reply;
+      const value = { ...reply.value, ...change, ...(routes === undefined ? {} : { routes }) } as typeof reply.value;
+      return { ...reply, value };
+    };
+    assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
+    assert.match(instance.told("breaker")[0]!.message, why);
+    assert.deepEqual(instance.story, ["payer intent 50000", "payer settled 50000"]);
+    await harness.run(6_000);
+    assert.equal(await rogue.answer(rogue.request(point, 50_000)), "busy");
+    instance.take({ kind: "paused", paused: false });
+    await harness.run(6_000);
+    assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
+    await harness.end();
+  });
+}
+
+Deno.test("nothing is sent for an intent that reached the disk too late", async () => {
+  const { harness, alice, point, instance, rogue } = await scene();
+  instance.diskHangs = true;
+  const id = rogue.request(point, 50_000);
+  assert.equal(await rogue.answer(id), "unknown");
+  instance.diskHangs = false;
+  await harness.run(1_000);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer failed 50000"]);
+  assert.equal(harness.paymentsOf(alice).length, 0);
+  await harness.end();
+});
+
+Deno.test("three failures in a row rest paying to that node", async () => {
+  const { harness, point, instance, rogue } = await scene({ settings: noPause });
+  const answers: string[] = [];
+  for (let i = 0; i < 5; i++) {
+    const id = rogue.request(point, 50_000);
+    // Cancelled between the request and the payment: the payee's own fault.
+    const { paymentHash } = harness.network.invoices(rogue.node).at(-1)!;
+    harness.network.run((network) => network.cancelInvoice(rogue.node, paymentHash));
+    answers.push(await rogue.answer(id));
+    await harness.run(6_000);
+  }
+  assert.deepEqual(answers, ["failed", "failed", "failed", "busy", "busy"]);
+  await harness.run(70_000);
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
+  assert.deepEqual(instance.reasons("request-refused"), ["peer-stopped", "peer-stopped"]);
+  await harness.end();
+});
