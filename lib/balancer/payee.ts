@@ -351,7 +351,7 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
   side.failures = 0;
   side.maxTokens = undefined;
   side.receivedAtMs = now.atMs;
-  side.notBeforeMs = ask.startedAtMs + askSpacingMs;
+  side.notBeforeMs = now.atMs;
   if (ask.localSat !== undefined) side.rest = { localSat: ask.localSat, untilMs: now.atMs + longestRestMs };
   hint(step, node);
 }

@@ -492,6 +492,9 @@ export function onPaymentEnded(step: Step, paymentHash: PaymentHash, record: Tra
   if (record.kind === "settled") {
     answerPayment(step, payment, { confirmed: true });
     forgetSettled(state.ledger, now.atMs - longestPeriodMs(state.config.limits));
+    // The spacing bounds what requests cost that bring nothing; one that was paid is bounded by the limits.
+    const side = record.channelPoint && sideOf(state, payment.node, record.channelPoint);
+    if (side) side.evaluatedAtMs = undefined;
     tell(step, {
       kind: "payment-settled",
       level: "info",
