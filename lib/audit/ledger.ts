@@ -85,15 +85,18 @@ export function createLedger(): Ledger {
 /**
  * The ledger of a whole log, oldest record first, as it stands at `now`.
  * Ages across the restart come from the wall clock, which never counts backwards: a record dated before an earlier one is
- * taken to be as young as that one, and a start dated before the newest record to be at that record's time.
+ * taken to be as young as that one, and one dated after the start to be made at the start.
  * @throws InvariantError when the records can't follow each other
  */
 export function foldLedger(records: readonly TransactionRecord[], now: Now): Ledger {
   const ledger = createLedger();
   let latestWallMs = -Infinity;
   const effectiveWallMs = records.map((record) => latestWallMs = Math.max(latestWallMs, record.atWallMs));
-  const startWallMs = Math.max(now.wallMs, latestWallMs);
-  records.forEach((record, index) => applyRecord(ledger, record, now.atMs - (startWallMs - effectiveWallMs[index]!)));
+  records.forEach((record, index) => {
+    // A record from a clock that was ahead must not make those before it look older than they are.
+    const ageMs = Math.max(0, now.wallMs - effectiveWallMs[index]!);
+    applyRecord(ledger, record, now.atMs - ageMs);
+  });
   return ledger;
 }
 

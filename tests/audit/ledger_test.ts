@@ -142,6 +142,13 @@ Deno.test("foldLedger() dates records by the wall clock across a restart", () =>
   );
 });
 
+Deno.test("foldLedger() never lets a clock that was ahead make the records before it older", () => {
+  const aDay = 86_400_000;
+  const records = [intent("01"), settled("01", { atWallMs: 2_000 }), intent("02", { atWallMs: aDay })];
+  const ledger = foldLedger(records, { atMs: 0, wallMs: 3_000 });
+  assert.equal(ledger.payments.get(hash("01"))?.settledAtMs, -1_000);
+});
+
 Deno.test("foldLedger() never lets a clock that was set back make a record older", () => {
   const records = [
     intent("01", { atWallMs: 100_000 }),
