@@ -19,6 +19,8 @@ const AVOIDANCE_PACING_GAIN = 1.25;
 /** Timers fire late by a millisecond or two: what they missed may go out in one burst. */
 const BURST_MS = 2;
 const MIN_BURST_PACKETS = 16;
+/** A little less than one: at the very moment that was computed, rounding must not leave the bucket short. */
+const ENOUGH_TOKENS = 0.999;
 
 export class Congestion {
   /** Packets that may be in flight. */
@@ -99,7 +101,7 @@ export class Congestion {
       this.#tokens = Math.min(this.#tokens + (nowMs - this.#refilledAtMs) * this.#ratePerMs, burst);
       this.#refilledAtMs = nowMs;
     }
-    return this.#tokens >= 1;
+    return this.#tokens >= ENOUGH_TOKENS;
   }
 
   /** When pacing lets the next packet go, given that `mayPace` just refused. */

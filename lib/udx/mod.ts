@@ -5,7 +5,7 @@
 import { type SocketRoute, type StreamOptions, type StreamOwner, UDXStream } from "./duplex.ts";
 import { listNetworkInterfaces, type NetworkInterface, NetworkInterfaces } from "./interfaces.ts";
 import { type Family, isIP, isIPv4, isIPv6 } from "./ip.ts";
-import { DATA, decodePacket, DESTROY, END, HEARTBEAT, type Packet } from "./packet.ts";
+import { decodePacket, type Packet } from "./packet.ts";
 import {
   afterBatch,
   type ListenDatagram,
@@ -17,6 +17,7 @@ import {
   Traffic,
   UDXSocket,
 } from "./socket.ts";
+import { deservesFarewell } from "./stream.ts";
 
 export type { DatagramSocket, ListenDatagram, RemoteAddress, SocketOptions } from "./socket.ts";
 export type { Firewall, StreamOptions } from "./duplex.ts";
@@ -129,9 +130,7 @@ export class UDX implements StreamOwner, PacketSink {
   #answerForDeparted(socket: UDXSocket, packet: Packet): boolean {
     const departed = this.#departed.get(packet.streamId);
     if (departed === undefined || departed.route.socket !== socket) return false;
-    // Only to what waits for an answer: two departed streams must not keep each other talking.
-    const waits = (packet.type & (DATA | END | HEARTBEAT)) !== 0 && (packet.type & DESTROY) === 0;
-    if (waits) socket.transmit(departed.bytes, departed.route.address);
+    if (deservesFarewell(packet)) socket.transmit(departed.bytes, departed.route.address);
     return true;
   }
 

@@ -85,6 +85,14 @@ export interface StreamMachineOptions {
   readonly allocate?: (bytes: number) => Uint8Array;
 }
 
+/**
+ * Does a packet for a stream that has closed get its `farewell()`? Only one that waits for an answer: two closed streams
+ * must not keep each other talking.
+ */
+export function deservesFarewell(packet: Packet): boolean {
+  return (packet.type & (DATA | END | HEARTBEAT)) !== 0 && (packet.type & DESTROY) === 0;
+}
+
 type Timer = "none" | "retransmit" | "reorder" | "probe" | "zero-window" | "keepalive";
 type Recovery = "open" | "recovery" | "timeout";
 

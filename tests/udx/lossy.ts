@@ -99,9 +99,7 @@ export function lossyListener(
       close: () => real.close(),
       async send(bytes, to) {
         await Promise.all(
-          outgoing.pass([bytes.slice(), to]).map(([held, address]) =>
-            real.send(held, address)
-          ),
+          outgoing.pass([bytes.slice(), to]).map(([held, address]) => real.send(held, address)),
         );
         return bytes.length;
       },
