@@ -236,7 +236,9 @@ export class TestInstance {
     this.#life++;
     const nodes = this.#nodes;
     this.#nodes = [];
-    await this.#transport?.close();
+    const transport = this.#transport;
+    this.#transport = undefined;
+    await transport?.close();
     for (const node of nodes) await node.close();
   }
 

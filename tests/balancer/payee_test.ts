@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { sat } from "../../lib/domain/amounts.ts";
+import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
+import { isRefusal } from "../../lib/lightning/sim/model.ts";
+import type { PayInvoice, PaymentResult } from "../../lib/protocol/messages.ts";
+import { Harness, type InstanceOptions, type TestInstance } from "./harness.ts";
+import { Rogue } from "./rogue.ts";
+
+interface Scene {
+  harness: Harness;
+  alice: NodePubkey;
+  mallory: NodePubkey;
+  point: ChannelPoint;
+  instance: TestInstance;
+  rogue: Rogue;
+  requests: () => PayInvoice[];
+}
+
+/** Alice holds 10 % of a channel of a million with Mallory and asks for 400,000 sat; what Mallory does is the test's. */
+async function scene(
+  onRequest: (rogue: Rogue, request: PayInvoice, harness: Harness) => void,
+  options: Partial<InstanceOptions> = {},
+): Promise<Scene> {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const point = harness.channel(mallory, alice, 1_003_470, 100_000);
+  const instance = harness.instance({ nodes: [alice], ...options });
+  const rogue = new Rogue(harness, mallory);
+  rogue.onMessage = (message) => {
+    if (message.type === "payInvoice") onRequest(rogue, message, harness);
+  };
+  await harness.runUntil(() => rogue.isConnected, 100);
+  rogue.hello();
+  await harness.run(100);
+  const requests = () => rogue.received.filter((message): message is PayInvoice => message.type === "payInvoice");
+  return { harness, alice, mallory, point, instance, rogue, requests };
+}
+
+function pay(rogue: Rogue, { invoice }: PayInvoice, over?: ChannelPoint): void {
+  const outgoing = over && rogue.harness.network.channel(rogue.node, over)!.chanId;
+  const paid = rogue.harness.network.run((network) =>
+    network.sendPayment(rogue.node, {
+      paymentRequest: invoice,
+      timeoutSec: 30,
+      ...(outgoing ? { outgoingChanIds: [outgoing] } : {}),
+    })
+  );
+  assert.ok(!isRefusal(paid));
+}
+
+function say(rogue: Rogue, request: PayInvoice, over: Partial<PaymentResult>): void {
+  const { requestId, channelPoint, channelId } = request;
+  const common = { type: "paymentResult", requestId, channelPoint, channelId, paymentId: "" } as const;
+  rogue.send({ ...common, confirmed: false, confirmedAtWallMs: 0, ...over });
+}
+
+Deno.test("the payment hash is on disk before the payer hears of the invoice", async () => {
+  const { harness, instance, requests } = await scene(() => {});
+  const order = instance.effects.flatMap((effect) =>
+    effect.kind === "append"
+      ? [effect.record.kind]
+      : effect.kind === "event" && effect.record.kind === "message-sent" &&
+          effect.record.details?.message === "payInvoice"
+      ? ["sent"]
+      : []
+  );
+  assert.deepEqual(order, ["invoiced", "sent"]);
+  assert.equal(requests().length, 1);
+  assert.equal(requests()[0]!.tokens, 400_000n);
+  await harness.end();
+});
+
+Deno.test("a payment without an answer is found by the HTLC that brings it", async () => {
+  const { harness, alice, point, instance } = await scene((rogue, request) => pay(rogue, request));
+  await harness.run(200);
+  assert.deepEqual(instance.story, ["payee invoiced 400000", "payee received 400000"]);
+  assert.equal(harness.share(alice, point), 0.5);
+  assert.deepEqual(instance.view.positions.map(({ positionSat }) => positionSat), [-400_000n]);
+  await harness.end();
+});
+
+Deno.test("a payer that only says that it paid is not believed", async () => {
+  const { harness, instance } = await scene((rogue, request) => say(rogue, request, { confirmed: true }));
+  await harness.run(59_000);
+  assert.deepEqual(instance.story, ["payee invoiced 400000"]);
+  await harness.run(3_000);
+  assert.deepEqual(instance.story.slice(0, 2), ["payee invoiced 400000", "payee cancelled 400000"]);
+  await harness.end();
+});
+
+Deno.test("a payer that pays and says that it refused has paid", async () => {
+  const { harness, instance } = await scene((rogue, request) => {
+    pay(rogue, request);
+    rogue.harness.after(150, () => say(rogue, request, { reason: "failed" }));
+  });
+  await harness.run(2_000);
+  assert.deepEqual(instance.story, ["payee invoiced 400000", "payee received 400000"]);
+  await harness.end();
+});
+
+Deno.test("a refusal cancels the invoice at once, so that it can't be paid any more", async () => {
+  const { harness, alice, rogue, instance, requests } = await scene((rogue, request) => {
+    say(rogue, request, { reason: "busy" });
+  });
+  await harness.run(100);
+  assert.deepEqual(instance.story, ["payee invoiced 400000", "payee cancelled 400000"]);
+  pay(rogue, requests()[0]!);
+  await harness.run(1_000);
+  assert.equal(harness.network.invoices(alice)[0]!.state, "CANCELED");
+  await harness.end();
+});
+
+Deno.test("an answer to a request that wasn't made, or to another channel's, changes nothing", async () => {
+  const { harness, instance, rogue, requests } = await scene(() => {});
+  const [request] = requests();
+  say(rogue, { ...request!, requestId: rogue.requestId() }, { reason: "invalid" });
+  say(rogue, { ...request!, channelPoint: ("ee".repeat(32) + ":0") as ChannelPoint }, { reason: "invalid" });
+  await harness.run(1_000);
+  assert.deepEqual(instance.story, ["payee invoiced 400000"]);
+  await harness.end();
+});
+
+Deno.test("an invoice paid over a parallel channel is no payment over this one", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const point = harness.channel(mallory, alice, 1_003_470, 100_000);
+  const parallel = harness.channel(mallory, alice, 1_003_470, 450_000);
+  const instance = harness.instance({ nodes: [alice] });
+  const rogue = new Rogue(harness, mallory);
+  rogue.onMessage = (message) => {
+    if (message.type === "payInvoice" && message.channelPoint === point) pay(rogue, message, parallel);
+  };
+  await harness.runUntil(() => rogue.isConnected, 100);
+  rogue.hello();
+  await harness.run(1_000);
+  assert.deepEqual(instance.story, ["payee invoiced 400000", "payee cancelled 400000"]);
+  assert.deepEqual(instance.view.positions, []);
+  await harness.end();
+});
+
+Deno.test("failure backs off, and `retryAfterMs` is honoured up to an hour", async () => {
+  const times: number[] = [];
+  let retryAfterMs: number | undefined;
+  const { harness } = await scene((rogue, request, { atMs }) => {
+    times.push(atMs);
+    say(rogue, request, { reason: "limit", ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+  });
+  await harness.run(100_000);
+  const gaps = times.slice(1).map((atMs, index) => atMs - times[index]!);
+  assert.ok(gaps.length >= 2 && gaps.every((gap, index) => gap > (index === 0 ? 5_000 : gaps[index - 1]!)), `${gaps}`);
+  retryAfterMs = 86_400_000;
+  const before = times.length;
+  await harness.run(3_600_000 * 2);
+  assert.ok(times.length - before <= 3, `${times.length - before}`);
+  assert.ok(times.length - before >= 2);
+  await harness.end();
+});
+
+Deno.test("`maxTokens` is kept to until the balances move", async () => {
+  const asked: bigint[] = [];
+  const { harness, alice, point, mallory } = await scene((rogue, request) => {
+    asked.push(request.tokens);
+    say(rogue, request, { reason: "balance", maxTokens: sat(50_000) });
+  });
+  await harness.run(25_000);
+  assert.deepEqual(asked, [400_000n, 50_000n]);
+  harness.shift(point, mallory, 1_000);
+  const before = asked.length;
+  await harness.runUntil(() => asked.length > before, 600_000);
+  assert.equal(asked.at(-1), 399_000n);
+  assert.ok(harness.share(alice, point) < 0.2);
+  await harness.end();
+});
+
+Deno.test("a payer that would pay too little is left alone until the balances move", async () => {
+  const { harness, instance, requests } = await scene((rogue, request) => {
+    say(rogue, request, { reason: "balance", maxTokens: sat(9_999) });
+  });
+  await harness.run(3_600_000);
+  assert.equal(requests().length, 1);
+  assert.equal(instance.view.channels[0]!.reason, "peer-limit");
+  await harness.end();
+});
+
+Deno.test("one request at a time per channel, though the answer never comes", async () => {
+  const { harness, alice, requests } = await scene(() => {});
+  await harness.run(59_000);
+  assert.equal(requests().length, 1);
+  await harness.run(600_000);
+  const open = harness.network.invoices(alice).filter((invoice) => invoice.state === "OPEN");
+  assert.ok(requests().length > 1);
+  assert.ok(open.length <= 1);
+  await harness.end();
+});
+
+Deno.test("a cancellation that fails is looked up again, however often", async () => {
+  const { harness, instance } = await scene((rogue, request) => say(rogue, request, { reason: "busy" }));
+  let broken = 0;
+  await harness.run(0);
+  instance.tamper = (_node, call, real) => {
+    if (call.method !== "cancelInvoice" || broken++ > 3) return real();
+    return Promise.resolve({ ok: false, method: call.method, kind: "unavailable", message: "gone", remedy: "" });
+  };
+  await harness.run(120_000);
+  assert.deepEqual(instance.story.slice(0, 2), ["payee invoiced 400000", "payee cancelled 400000"]);
+  await harness.end();
+});
+
+Deno.test("after a payment the channel rests until the node reports the new balance", async () => {
+  const harness = new Harness(0x5eed, { receiverLagMs: [3_000, 3_000] });
+  const [alice, bob] = [harness.node("alice"), harness.node("bob")];
+  harness.channel(alice, bob, 1_003_470, 100_000);
+  const instance = harness.instance({ nodes: [alice, bob], settings: { minTimeBetweenPaymentsMs: 0 } });
+  await harness.run(20_000);
+  assert.equal(instance.story.filter((line) => line.startsWith("payee invoiced")).length, 1);
+  await harness.end();
+});
+
+Deno.test("parked HTLCs don't make us ask", async () => {
+  const { harness, point, alice, instance } = await scene((rogue, request) => pay(rogue, request));
+  await harness.run(1_000);
+  const refusal = harness.network.run((network) =>
+    network.forward({
+      channelPoint: point,
+      from: alice,
+      amountMsat: (300_000n * 1000n) as never,
+      durationMs: 40_000,
+    })
+  );
+  assert.equal(refusal, undefined);
+  await harness.run(30_000);
+  assert.equal(harness.localSat(alice, point), 200_000);
+  assert.equal(instance.story.length, 2);
+  await harness.end();
+});
