@@ -31,7 +31,7 @@ const leaveTimeoutMs = 2_000;
  * When to look for peers again, after the start and after each loss of one. Two instances that start at the same moment
  * look before either has announced; Hyperswarm alone would look again only after ten minutes.
  */
-const searchDelaysMs = [250, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000] as const;
+const searchDelaysMs = [100, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000] as const;
 /** And from then on, without and with a peer. */
 const lonelySearchMs = 60_000;
 const contentSearchMs = 300_000;
@@ -272,12 +272,12 @@ function keyOf(bytes: Uint8Array): SwarmKey {
   return key;
 }
 
-/** Whether it was done in time; the timer doesn't outlive it. */
+/** Whether it was done in time, and not in vain; the timer doesn't outlive it. */
 async function within(timeoutMs: number, task: Promise<unknown>): Promise<boolean> {
   const timeout = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => timeout.resolve(false), timeoutMs);
   try {
-    return await Promise.race([task.then(() => true), timeout.promise]);
+    return await Promise.race([task.then(() => true, () => false), timeout.promise]);
   } finally {
     clearTimeout(timer);
   }

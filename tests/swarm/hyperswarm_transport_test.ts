@@ -89,3 +89,14 @@ Deno.test("HyperswarmTransport: with the former topic too, both generations of a
   await Promise.all([rotating.connected(2), rotating.connected(3), old.connected(1), fresh.connected(1)]);
   assert.equal(old.events.some((event) => event.kind === "connected" && event.remoteKey === keyOf(3)), false);
 });
+
+Deno.test("HyperswarmTransport takes the UDP port it is given, and says so when that is taken", async () => {
+  await using dht = await localDht(1);
+  await using a = await Instance.start(1, dht.bootstrap);
+  const port = Number((await a.status(/^listening/)).split(" ").pop());
+  await using b = await Instance.start(2, dht.bootstrap, { port });
+  assert.match(await b.status(/UDP port/), new RegExp(`^UDP port ${port} is taken; listening on \\d+ instead$`));
+  await a.transport.close();
+  await using c = await Instance.start(3, dht.bootstrap, { port });
+  assert.equal(await c.status(/UDP port/), `listening on UDP port ${port}`);
+});

@@ -51,7 +51,7 @@ export class Instance implements AsyncDisposable {
   static async start(
     seed: number,
     bootstrap: readonly string[],
-    options: { readonly topics?: readonly Uint8Array[]; readonly udx?: UDX } = {},
+    options: { readonly topics?: readonly Uint8Array[]; readonly udx?: UDX; readonly port?: number } = {},
   ): Promise<Instance> {
     const instance = new Instance(
       new HyperswarmTransport({ topics: [topic], seed: seedOf(seed), bootstrap, port: 0, ...options }),
