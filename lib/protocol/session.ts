@@ -99,9 +99,7 @@ export function openSession(
   invariant(opening.nonce.length === nonceBytes, "a session's nonce has 32 bytes");
   const { authKey, previousAuthKey, atMs, ...facts } = opening;
   const authKeys: KnownKey[] = [{ age: "current", key: authKey }];
-  if (previousAuthKey && !equalBytes(previousAuthKey, authKey)) {
-    authKeys.push({ age: "previous", key: previousAuthKey });
-  }
+  if (previousAuthKey) authKeys.push({ age: "previous", key: previousAuthKey });
   const session: Session = {
     ...facts,
     authKeys,
