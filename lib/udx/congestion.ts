@@ -1,6 +1,7 @@
 /**
- * Congestion control: CUBIC (RFC 9438) with slow start, counted in packets, and a token bucket that paces what the
- * window allows. Pure state; the stream tells it what was acknowledged and lost.
+ * Congestion control: CUBIC (RFC 9438) after a slow start that ends when round trips grow (HyStart++, RFC 9406), counted
+ * in packets, and a token bucket that paces what the window allows. Pure state; the stream tells it what was
+ * acknowledged and lost.
  */
 
 export const INITIAL_WINDOW_PACKETS = 10;
@@ -22,6 +23,48 @@ const MIN_BURST_PACKETS = 16;
 /** A little less than one: at the very moment that was computed, rounding must not leave the bucket short. */
 const ENOUGH_TOKENS = 0.999;
 
+/** RFC 9406 §4.3 */
+const MIN_RTT_STEP_MS = 4;
+const MAX_RTT_STEP_MS = 16;
+const RTT_SAMPLES_PER_ROUND = 8;
+const CONSERVATIVE_DIVISOR = 4;
+const CONSERVATIVE_ROUNDS = 5;
+
+/** HyStart++: notices by growing round trips that slow start has filled the path, before the path loses packets. */
+class SlowStartExit {
+  #lastRoundMinMs = Infinity;
+  #roundMinMs = Infinity;
+  #samples = 0;
+  #baselineMs = Infinity;
+  #conservativeRounds = 0;
+  conservative = false;
+
+  sample(rttMs: number): void {
+    this.#samples++;
+    this.#roundMinMs = Math.min(this.#roundMinMs, rttMs);
+    if (this.#samples < RTT_SAMPLES_PER_ROUND) return;
+    if (this.conservative) {
+      // The delay was a passing one: back to full speed.
+      if (this.#roundMinMs < this.#baselineMs) this.conservative = false;
+    } else if (this.#lastRoundMinMs < Infinity) {
+      const stepMs = Math.min(Math.max(this.#lastRoundMinMs / 8, MIN_RTT_STEP_MS), MAX_RTT_STEP_MS);
+      if (this.#roundMinMs >= this.#lastRoundMinMs + stepMs) {
+        this.conservative = true;
+        this.#baselineMs = this.#roundMinMs;
+        this.#conservativeRounds = 0;
+      }
+    }
+  }
+
+  /** A round trip has passed; true when slow start is over. */
+  endRound(): boolean {
+    this.#lastRoundMinMs = this.#roundMinMs;
+    this.#roundMinMs = Infinity;
+    this.#samples = 0;
+    return this.conservative && ++this.#conservativeRounds >= CONSERVATIVE_ROUNDS;
+  }
+}
+
 export class Congestion {
   /** Packets that may be in flight. */
   windowPackets = INITIAL_WINDOW_PACKETS;
@@ -31,6 +74,7 @@ export class Congestion {
   #epochSeconds = 0;
   #renoWindow = 0;
   #fraction = 0;
+  #exit = new SlowStartExit();
 
   #tokens = MIN_BURST_PACKETS;
   #ratePerMs = Infinity;
@@ -47,12 +91,28 @@ export class Congestion {
    */
   onDelivered(packets: number, nowMs: number, srttMs: number, windowLimited: boolean): void {
     if (windowLimited) {
-      if (this.inSlowStart) {
-        this.windowPackets = Math.min(this.windowPackets + packets, this.#slowStartThreshold, MAX_WINDOW_PACKETS);
-      } else this.#grow(packets, nowMs, srttMs);
+      if (this.inSlowStart) this.#growFast(packets);
+      else this.#grow(packets, nowMs, srttMs);
     }
     const gain = this.inSlowStart ? SLOW_START_PACING_GAIN : AVOIDANCE_PACING_GAIN;
     this.#ratePerMs = srttMs > 0 ? (gain * this.windowPackets) / srttMs : Infinity;
+  }
+
+  /** A round trip was measured, on a packet sent once. */
+  onRoundTrip(rttMs: number): void {
+    if (this.inSlowStart) this.#exit.sample(rttMs);
+  }
+
+  /** Everything that was in flight when the last round ended has been acknowledged. */
+  onRoundEnd(): void {
+    if (this.inSlowStart && this.#exit.endRound()) this.#slowStartThreshold = this.windowPackets;
+  }
+
+  #growFast(packets: number): void {
+    this.#fraction += this.#exit.conservative ? packets / CONSERVATIVE_DIVISOR : packets;
+    const whole = Math.floor(this.#fraction);
+    this.#fraction -= whole;
+    this.windowPackets = Math.min(this.windowPackets + whole, this.#slowStartThreshold, MAX_WINDOW_PACKETS);
   }
 
   #grow(packets: number, nowMs: number, srttMs: number): void {
@@ -91,6 +151,7 @@ export class Congestion {
     this.#slowStartThreshold = Math.max(Math.floor(this.windowPackets * BETA), MIN_WINDOW_PACKETS);
     this.#epochStartedAtMs = -1;
     this.#fraction = 0;
+    this.#exit = new SlowStartExit();
   }
 
   /** May one more packet go out now, as far as pacing is concerned? */

@@ -5,6 +5,9 @@ const MAX_AHEAD = 65_536;
 /** Bounds the bookkeeping when the early packets are tiny. */
 const MAX_EARLY_PACKETS = 16_384;
 
+/** Of too many SACK blocks so many are the lowest ones, the others the highest. */
+const LOWEST_SACK_BLOCKS = 10;
+
 interface Early {
   readonly type: number;
   readonly payload: Uint8Array;
@@ -94,20 +97,26 @@ export class ReceiveBuffer {
     return "early";
   }
 
-  /** The SACK blocks that describe the early packets, lowest first (as libudx sends them), flat pairs. */
+  /**
+   * The SACK blocks that describe the early packets, lowest first, flat pairs. libudx names the lowest 50. With more gaps
+   * than that its sender never learns what arrived above them and stalls, so here the highest ones are named instead
+   * of the middle: a sender that sees every acknowledgement, or most, misses nothing.
+   */
   sackBlocks(): number[] {
     const blocks: number[] = [];
     let missing = this.#early.size;
     let open = false;
-    for (let seq = seqAdd(this.next, 1); missing > 0 && blocks.length <= MAX_SACK_BLOCKS * 2; seq = seqAdd(seq, 1)) {
+    for (let seq = seqAdd(this.next, 1); missing > 0; seq = seqAdd(seq, 1)) {
       if (seqDiff(seq, this.#earlyEnd) >= 0) break;
       if (this.#early.has(seq)) {
         missing--;
         if (open) blocks[blocks.length - 1] = seqAdd(seq, 1);
-        else if (blocks.length === MAX_SACK_BLOCKS * 2) break;
         else blocks.push(seq, seqAdd(seq, 1));
         open = true;
       } else open = false;
+    }
+    if (blocks.length > MAX_SACK_BLOCKS * 2) {
+      blocks.splice(LOWEST_SACK_BLOCKS * 2, blocks.length - MAX_SACK_BLOCKS * 2);
     }
     return blocks;
   }

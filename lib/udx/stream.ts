@@ -139,6 +139,10 @@ export class StreamMachine<R extends Route> {
   // Recovery.
   #recovery: Recovery = "open";
   #recoverUntil = 0;
+  /** Repetitions that may go out although the window is full (see `#mayRepeat()`). */
+  #repeatCredit = 0;
+  /** The round trip that is being measured ends when this number is acknowledged. */
+  #roundEnd: number;
   #probeInFlight = false;
   #probeIsRetransmission = false;
   #probeAllowed = false;
@@ -164,7 +168,11 @@ export class StreamMachine<R extends Route> {
 
   constructor(options: StreamMachineOptions) {
     this.id = options.id;
-    this.#seq = this.#acked = this.#windowAck = (options.seq ?? 0) >>> 0;
+    this.#seq =
+      this.#acked =
+      this.#windowAck =
+      this.#roundEnd =
+        (options.seq ?? 0) >>> 0;
     this.#rack = new Rack(this.#seq);
     this.#receive = new ReceiveBuffer(0, options.receiveWindowBytes ?? DEFAULT_RECEIVE_WINDOW_BYTES);
     this.#advertised = this.#receive.maxBytes;
@@ -387,7 +395,7 @@ export class StreamMachine<R extends Route> {
       this.#windowLimited = false;
       return null;
     }
-    if (this.#inFlight.length >= this.congestion.windowPackets) {
+    if (this.#inFlight.length >= this.congestion.windowPackets && !(lost !== null && this.#mayRepeat())) {
       this.#windowLimited = true;
       return null;
     }
@@ -403,6 +411,14 @@ export class StreamMachine<R extends Route> {
     }
     this.congestion.onSent();
     return lost === null ? this.#sendNew(route, nowMs, false) : this.#sendAgain(lost, nowMs);
+  }
+
+  /**
+   * In recovery what leaves the network may be replaced by repetitions, even above the window that was just cut (as in
+   * RFC 6937): waiting for the cut to be worked off could mean waiting for the retransmission timeout.
+   */
+  #mayRepeat(): boolean {
+    return this.#recovery === "recovery" && this.#repeatCredit > 0;
   }
 
   /** Does the receive window of the other side (and our own bound) admit one more packet? */
@@ -467,6 +483,7 @@ export class StreamMachine<R extends Route> {
     // The payload stays, but the peer should learn what we know now.
     writeU32(packet.bytes, 8, this.#advertise());
     writeU32(packet.bytes, 16, this.#receive.next);
+    if (this.#repeatCredit > 0) this.#repeatCredit--;
     packet.sentMs = nowMs;
     packet.retransmitted = true;
     this.#inFlight.push(packet);
@@ -551,7 +568,12 @@ export class StreamMachine<R extends Route> {
       this.#acked = seqAdd(this.#acked, 1);
     }
     if (packet.sacks.length > 0) delivered += this.#takeSacks(packet.sacks, nowMs);
-    if (delivered > 0 && this.#recovery !== "recovery") {
+    if (seqDiff(this.#acked, this.#roundEnd) >= 0) {
+      this.#roundEnd = this.#seq;
+      this.congestion.onRoundEnd();
+    }
+    if (this.#recovery === "recovery") this.#repeatCredit += delivered;
+    else if (delivered > 0) {
       this.congestion.onDelivered(delivered, nowMs, this.rtt.srttMs, this.#windowLimited);
     }
     if (this.#writerWaits && this.pendingBytes < this.#highWaterBytes()) {
@@ -619,6 +641,7 @@ export class StreamMachine<R extends Route> {
     const rttMs = this.rtt.clamp(Math.max(nowMs - packet.sentMs, 0));
     if (!packet.retransmitted) {
       this.rtt.sample(rttMs, nowMs);
+      this.congestion.onRoundTrip(rttMs);
       this.#probeAllowed = true;
     }
     this.#rack.delivered(packet.seq, packet.sentMs, rttMs, packet.retransmitted, this.rtt.minRttMs);
@@ -733,6 +756,7 @@ export class StreamMachine<R extends Route> {
     if (lost > 0 && this.#recovery === "open") {
       this.fastRecoveries++;
       this.#recovery = "recovery";
+      this.#repeatCredit = 1;
       this.#recoverUntil = this.#seq;
       this.#probeInFlight = false;
       this.congestion.onLoss();

@@ -46,10 +46,13 @@ Deno.test("ReceiveBuffer describes what came early in SACK blocks", () => {
   }));
 });
 
-Deno.test("ReceiveBuffer writes no more than 50 SACK blocks", () => {
+Deno.test("ReceiveBuffer names the lowest and the highest of more than 50 SACK blocks", () => {
   const buffer = new ReceiveBuffer(0, 1000);
-  for (let seq = 2; seq < 400; seq += 2) buffer.accept(packet(seq, Uint8Array.of(1)), ignore);
-  assert.equal(buffer.sackBlocks().length, 100);
+  for (let seq = 2; seq <= 400; seq += 2) buffer.accept(packet(seq, Uint8Array.of(1)), ignore);
+  const blocks = buffer.sackBlocks();
+  assert.equal(blocks.length, 100);
+  assert.deepEqual(blocks.slice(0, 2), [2, 3]);
+  assert.deepEqual(blocks.slice(-2), [400, 401]);
 });
 
 Deno.test("ReceiveBuffer refuses early packets beyond its window, but takes the one that closes the gap", () => {
