@@ -188,7 +188,8 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     invariant(known.foreign && known.state === "reserved" && !pending, `foreign payment ${paymentHash} is in the log`);
     if (amountSat === 0n) {
       ledger.payments.delete(paymentHash);
-      ledger.paidHashes.set(paymentHash, "failed");
+      // Whoever made it may try the same hash again: that would be another payment to count.
+      ledger.paidHashes.delete(paymentHash);
       move(ledger, known, sat(-known.amountSat));
     } else {
       invariant(amountSat === known.amountSat, `foreign payment ${paymentHash} changed its amount`);
@@ -198,7 +199,8 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     }
     return;
   }
-  invariant(amountSat > 0n, `foreign payment ${paymentHash} is for nothing`);
+  // The failure of one told twice.
+  if (amountSat === 0n) return;
   invariant(
     ledger.paidHashes.get(paymentHash) !== "settled",
     `foreign payment ${paymentHash} is in the log as our own`,

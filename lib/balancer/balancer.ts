@@ -16,6 +16,7 @@ import {
   onInvoiceRecorded,
   onLookedUp,
   onPaymentResult,
+  onSessionEnded,
   payeeDeadlines,
   payeeTimers,
   resumeAsk,
@@ -108,6 +109,7 @@ export function nextTimeoutMs(state: BalancerState): number | undefined {
 const peerHandlers: PeerHandlers = {
   payInvoice: onPayInvoice,
   paymentResult: onPaymentResult,
+  sessionEnded: onSessionEnded,
   membersChanged: (step) => {
     for (const node of step.state.nodes) if (refreshShared(step, node)) hint(step, node);
   },

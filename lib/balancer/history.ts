@@ -14,6 +14,8 @@ import { append, backOffMs, call, type Step, tell } from "./step.ts";
 
 /** Payments per page. */
 const pageSize = 100;
+/** A history once read is looked at for news this often at most: polls may come faster. */
+const spacingMs = 1_000;
 /** Payments are looked for from this long before the newest record: clocks differ, and a backup lacks its last records. */
 const marginMs = 86_400_000;
 
@@ -27,6 +29,7 @@ const marginMs = 86_400_000;
 export function readHistory(step: Step, node: NodeState): void {
   const { history } = node;
   if (!node.up || !node.listed || history.busy) return;
+  if (history.phase === "read" && step.now.atMs - history.readAtMs < spacingMs) return;
   if (history.retryAtMs !== undefined && step.now.atMs < history.retryAtMs) return;
   history.retryAtMs = undefined;
   history.busy = true;
@@ -53,6 +56,7 @@ export function onHistory(step: Step, node: NodeState, limit: number, reply: Nod
     return;
   }
   history.failures = 0;
+  history.readAtMs = step.now.atMs;
   const page = reply.value;
   if (history.phase === "seeking") return seek(step, node, page);
   const sinceWallMs = beginWallMs(step.state, node);

@@ -8,9 +8,10 @@ import { type BalancerState, createHistory, createSide, type NodeState, sessionF
 import { call, type Step, tell } from "./step.ts";
 
 /** Polls after a hint, in ms: a receiver's ListChannels lags 20 to 45 ms behind the event. */
-const followUpMs = [25, 50, 100, 200, 400] as const;
-/** Hints closer together than this share a poll. */
-const hintSpacingMs = 20;
+const followUpMs = [20, 40, 80, 160, 320] as const;
+/** Hints closer together than this share a poll; a node that is slow to answer is asked less often. */
+const hintSpacingMs = 10;
+const pollLoad = 4;
 
 export interface NodeHandlers {
   /** The node answers (again). */
@@ -97,7 +98,11 @@ function comeUp(
 /** Something moved: look at once, and again shortly after, since the node's own numbers lag. */
 export function hint(step: Step, node: NodeState): void {
   node.followUps = 0;
-  pollSoon(step, node, Math.max(0, node.polledAtMs + hintSpacingMs - step.now.atMs));
+  pollSoon(step, node, Math.max(0, node.polledAtMs + spacingMs(node) - step.now.atMs));
+}
+
+function spacingMs(node: NodeState): number {
+  return Math.max(hintSpacingMs, node.pollTookMs * pollLoad);
 }
 
 export function pollSoon(step: Step, node: NodeState, inMs = 0): void {
@@ -122,6 +127,7 @@ function poll(step: Step, node: NodeState): void {
 
 export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers: NodeHandlers): void {
   node.polling = false;
+  node.pollTookMs = step.now.atMs - node.polledAtMs;
   if (!node.up) return;
   if (reply.ok && reply.method === "listChannels") {
     applyChannels(step, node, reply.value);
@@ -134,7 +140,7 @@ export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers
       ...(node.info ? { node: node.info.pubkey } : {}),
     });
   }
-  if (node.pollAgain) return pollSoon(step, node, hintSpacingMs);
+  if (node.pollAgain) return pollSoon(step, node, spacingMs(node));
   const followUp = unsettledAnywhere(node) ? followUpMs[node.followUps++] : undefined;
   const nextMs = step.now.atMs + Math.min(refreshMs(step.state, node), followUp ?? Infinity);
   node.pollAtMs = Math.min(node.pollAtMs ?? Infinity, nextMs);

@@ -1,5 +1,5 @@
-import { openPayments } from "../audit/ledger.ts";
-import type { LedgerInvoice } from "../audit/ledger.ts";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { type LedgerInvoice, openPayments } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { channelIds } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
@@ -10,7 +10,7 @@ import type { NodeReply } from "../lightning/node.ts";
 import { decideRebalance, leastSat } from "../policy/rebalance.ts";
 import { formatMemo, invoiceTag } from "../protocol/memo.ts";
 import type { PaymentResult } from "../protocol/messages.ts";
-import { bytesToHex } from "@noble/hashes/utils.js";
+import type { ConnectionId } from "../swarm/transport.ts";
 import { channelName, nameOf, sats, standing } from "./names.ts";
 import { facts, hint, nodeName, settingsOf } from "./nodes.ts";
 import {
@@ -33,6 +33,8 @@ const invoiceExpirySec = 600;
 /** The payer looks into one request per channel and 5 s. */
 const askSpacingMs = 6_000;
 const longestBackOffMs = 600_000;
+/** How long a request outlives its session: the payment may be under way. */
+const orphanMs = 5_000;
 /** However long the payer asks us to wait, we come back after an hour. */
 const longestRetryMs = 3_600_000;
 /** After this time the node's numbers have moved, if they ever will. */
@@ -226,6 +228,13 @@ export function onPaymentResult(step: Step, peer: PeerSession, result: PaymentRe
   if (ask.phase !== "open") return;
   if (!result.confirmed && result.reason !== "unknown") return cancelAsk(step, ask, `refused: ${result.reason ?? ""}`);
   lookAt(step, ask);
+}
+
+/** The session of these requests is gone: no answer comes any more. */
+export function onSessionEnded(step: Step, connection: ConnectionId): void {
+  for (const ask of step.state.asks.values()) {
+    if (ask.connection === connection) ask.deadlineAtMs = Math.min(ask.deadlineAtMs, step.now.atMs + orphanMs);
+  }
 }
 
 /** HTLCs moved over these channels of a node: open requests may be settled. */

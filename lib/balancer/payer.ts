@@ -1,5 +1,4 @@
-import { openPayments, totalOutflowSat } from "../audit/ledger.ts";
-import { forgetSettled, type LedgerPayment, sideKey } from "../audit/ledger.ts";
+import { forgetSettled, type LedgerPayment, openPayments, sideKey, totalOutflowSat } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { limitsFor, longestPeriodMs } from "../config/settings.ts";
 import { type Msat, type Sat, sat, satToMsat } from "../domain/amounts.ts";
@@ -120,7 +119,7 @@ function findSide(
 ): { node: NodeState; side: Side } | undefined {
   for (const node of state.nodes) {
     const side = node.sides.get(channelPoint);
-    if (side && side.ask !== requestId && hasProven(peer, side.channel.remotePubkey)) return { node, side };
+    if (side?.shared && side.ask !== requestId && hasProven(peer, side.channel.remotePubkey)) return { node, side };
   }
   return undefined;
 }
@@ -198,7 +197,9 @@ function decide(step: Step, request: Request, node: NodeState): void {
     peerProven: hasProven(peer, request.peer),
     peerListed: ownPeer || config.peers === undefined || config.peers.includes(request.peer),
     ownPeer,
-    hashKnown: ledger.paidHashes.has(invoice.paymentHash),
+    // Between two nodes of ours the invoice is of course one of ours.
+    hashKnown: ledger.paidHashes.has(invoice.paymentHash) ||
+      (!ownPeer && ledger.invoiceHashes.has(invoice.paymentHash)),
     requestOpen: side.ask !== undefined,
     paymentOpen: openPayments(ledger).some((open) => concerns(open, own, request)),
     payments: ledger.payments.values(),
@@ -346,7 +347,7 @@ function startTracking(step: Step, payment: Payment, inMs: number): void {
 
 /** Asks LND how a payment stands, when it is time and the node answers. */
 function trackDue(step: Step, payment: Payment): void {
-  const { state, now, random: _ } = step;
+  const { state, now } = step;
   const node = nodeByPubkey(state, payment.node);
   // The channel list comes first: it tells by which ids LND may name the channel.
   if (!canTrack(payment, node) || now.atMs < payment.trackAtMs!) return;
@@ -556,6 +557,15 @@ export function payerTimers(step: Step): void {
   }
   for (const payment of state.payments.values()) {
     if (payment.asker && now.atMs >= payment.asker.answerByMs) {
+      const entry = ledgerEntry(state, payment.paymentHash);
+      tell(step, {
+        kind: "payment-unknown",
+        level: "warn",
+        message: `The payment of ${sats(entry.amountSat)} to ${nameOf(state, payment.peer)} hasn't ended after 60 s: ` +
+          "it counts as spent, and nothing more is paid to that node until it has ended",
+        ...paymentFacts(entry),
+        reason: "unanswered",
+      });
       answerPayment(step, payment, { reason: toldReason("unanswered") });
     }
     if (payment.trackAtMs !== undefined && now.atMs >= payment.trackAtMs) trackDue(step, payment);

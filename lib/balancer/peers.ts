@@ -24,6 +24,8 @@ const ownHelloSpacingMs = 6_000;
 const proofRetryMs = 10_000;
 /** Nodes that one session may introduce. */
 const maxNodesPerSession = 256;
+/** Different things told of one session's nodes. */
+const maxToldPerSession = 64;
 /** Clocks that differ by more are worth a word: invoices expire by them. */
 const tolerableSkewMs = 60_000;
 /** How long nobody may be found before the operator is told. */
@@ -33,6 +35,7 @@ const nobodyFoundMs = 60_000;
 export interface PeerHandlers {
   readonly payInvoice: (step: Step, peer: PeerSession, message: PayInvoice) => void;
   readonly paymentResult: (step: Step, peer: PeerSession, message: PaymentResult) => void;
+  readonly sessionEnded: (step: Step, connection: ConnectionId) => void;
   /** Who is in the cluster, or speaks for whom, has changed. */
   readonly membersChanged: (step: Step) => void;
 }
@@ -82,6 +85,7 @@ function connect(step: Step, event: Extract<TransportEvent, { kind: "connected" 
     introductions: new Map(),
     requestIds: [],
     refusedAtMs: undefined,
+    toldAtMs: new Map(),
     skewTold: false,
   });
   for (const frame of frames) step.effects.push({ kind: "send", connection, frame });
@@ -151,7 +155,12 @@ function receiveMessage(
     case "bye":
       if (peer.nodes.delete(message.publicKey)) {
         const name = nameOf(step.state, message.publicKey);
-        tell(step, { kind: "node-left", level: "info", message: `${name} was withdrawn`, peer: message.publicKey });
+        tellOfNode(step, peer, {
+          kind: "node-left",
+          level: "info",
+          message: `${name} was withdrawn`,
+          peer: message.publicKey,
+        });
         handlers.membersChanged(step);
       }
       return;
@@ -174,7 +183,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   const alias = cleanAlias(hello.alias);
   const shown = alias === "" ? `${publicKey.slice(0, 8)}…` : `${alias} (${publicKey.slice(0, 8)}…)`;
   const refuse = (why: string) => {
-    tell(step, {
+    tellOfNode(step, peer, {
       kind: "warning",
       level: "warn",
       message: `${shown} is not taken into the cluster: ${why}`,
@@ -204,7 +213,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   const own = nodeByPubkey(state, publicKey);
   if (own && peer.via === "swarm" && proven) pauseClone(step, own);
   if (known === undefined && peer.via === "swarm" && !own) {
-    tell(step, {
+    tellOfNode(step, peer, {
       kind: "node-joined",
       level: "info",
       message: proven ? `${shown} is in the cluster` : `${shown} says it is in the cluster, without proof`,
@@ -212,6 +221,17 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
     });
   }
   handlers.membersChanged(step);
+}
+
+/** Tells of a peer's node, not oftener than once a minute each, and of a bounded number: keys are cheap to make. */
+function tellOfNode(step: Step, peer: PeerSession, record: Parameters<typeof tell>[1] & { peer: NodePubkey }): void {
+  const key = `${record.kind} ${record.peer}`;
+  const lastMs = peer.toldAtMs.get(key);
+  if (lastMs === undefined ? peer.toldAtMs.size >= maxToldPerSession : step.now.atMs - lastMs < 60_000) {
+    return countIgnored(step);
+  }
+  peer.toldAtMs.set(key, step.now.atMs);
+  tell(step, record);
 }
 
 /** A second daemon, a clone or a restored backup: two writers could spend the same limits twice. */
@@ -326,6 +346,7 @@ export function sayBye(step: Step): void {
 function forget(step: Step, peer: PeerSession, reason: string, handlers: PeerHandlers): void {
   if (!step.state.peers.delete(peer.connection)) return;
   if (peer.sessionId === undefined) return;
+  handlers.sessionEnded(step, peer.connection);
   if (peer.via === "swarm") {
     tell(step, {
       kind: "peer-disconnected",

@@ -77,6 +77,8 @@ export interface NodeState {
   polling: boolean;
   pollAgain: boolean;
   polledAtMs: number;
+  /** How long the last list took to come. */
+  pollTookMs: number;
   pollAtMs: number | undefined;
   /** How many of the short polls after a hint have been made. */
   followUps: number;
@@ -88,6 +90,7 @@ export interface History {
   phase: "unread" | "reading" | "seeking" | "read";
   busy: boolean;
   afterIndex: bigint;
+  readAtMs: number;
   retryAtMs: number | undefined;
   failures: number;
   /** While seeking: the payments after `low` begin too early, those after `high` (if known) late enough. */
@@ -133,6 +136,8 @@ export interface PeerSession {
   /** Requests of the other end, each answered once; the newest last. */
   readonly requestIds: RequestId[];
   refusedAtMs: number | undefined;
+  /** What was told of its nodes, and when: a peer can't fill our event log. */
+  readonly toldAtMs: Map<string, number>;
   skewTold: boolean;
 }
 
@@ -167,7 +172,7 @@ export interface Ask {
   readonly connection: ConnectionId | undefined;
   readonly startedAtMs: number;
   /** When it is cancelled. */
-  readonly deadlineAtMs: number;
+  deadlineAtMs: number;
   /** Our balance when we asked. */
   readonly localSat: Sat | undefined;
   phase: "making" | "recording" | "open" | "ending";
@@ -281,6 +286,7 @@ function createNode(ref: NodeRef): NodeState {
     polling: false,
     pollAgain: false,
     polledAtMs: -Infinity,
+    pollTookMs: 0,
     pollAtMs: undefined,
     followUps: 0,
     history: createHistory(),
@@ -292,6 +298,7 @@ export function createHistory(): History {
     phase: "unread",
     busy: false,
     afterIndex: 0n,
+    readAtMs: -Infinity,
     retryAtMs: undefined,
     failures: 0,
     low: 0n,

@@ -140,15 +140,15 @@ Deno.test("an invoice paid over a parallel channel is no payment over this one",
 
 Deno.test("failure backs off, and `retryAfterMs` is honoured up to an hour", async () => {
   const times: number[] = [];
-  let retryAfterMs: number | undefined;
+  const wait: { retryAfterMs?: number } = {};
   const { harness } = await scene((rogue, request, { atMs }) => {
     times.push(atMs);
-    say(rogue, request, { reason: "limit", ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+    say(rogue, request, { reason: "limit", ...wait });
   });
   await harness.run(100_000);
   const gaps = times.slice(1).map((atMs, index) => atMs - times[index]!);
   assert.ok(gaps.length >= 2 && gaps.every((gap, index) => gap > (index === 0 ? 5_000 : gaps[index - 1]!)), `${gaps}`);
-  retryAfterMs = 86_400_000;
+  wait.retryAfterMs = 86_400_000;
   const before = times.length;
   await harness.run(3_600_000 * 2);
   assert.ok(times.length - before <= 3, `${times.length - before}`);
