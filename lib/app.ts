@@ -121,10 +121,12 @@ export class Instance {
   async #stop(): Promise<void> {
     this.#driver.drain();
     await within(drainMs, Promise.race([this.#driver.drained, this.failed.catch(() => {})]));
+    // First: calls that end with their worker are no failures of ours any more.
+    const closed = this.#driver.close();
     await within(closeMs, Promise.allSettled([this.#swarm.close(), this.#memory.close(), this.#lightning.close()]));
     this.#swarm.handle.terminate();
     this.#lightning.handle.terminate();
-    await this.#driver.close();
+    await closed;
     await this.#audit.close();
   }
 }

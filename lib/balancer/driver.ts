@@ -90,7 +90,7 @@ export class Driver {
     this.#take({ kind: "drain" });
   }
 
-  /** Stops at once and waits until no callback of ours can run any more. Close the nodes and the transport first. */
+  /** Stops at once; resolves when no call is under way any more, so close the nodes and the transport meanwhile. */
   async close(): Promise<void> {
     this.#stop();
     await Promise.all(this.#running);

@@ -37,21 +37,22 @@ export class JsonScreen implements DemoScreen {
 /** For people: the whole cluster on one screen. */
 export class LiveScreen implements DemoScreen {
   readonly #colour = wantsColour(Deno.stdout);
-  #entered = false;
+  #state: "waiting" | "shown" | "closed" = "waiting";
 
   act(): void {}
 
   record(): void {}
 
   frame(model: ViewModel): void {
-    if (!this.#entered) print(enterScreen);
-    this.#entered = true;
+    if (this.#state === "closed") return;
+    if (this.#state === "waiting") print(enterScreen);
+    this.#state = "shown";
     print(renderFrame(model, { ...Deno.consoleSize(), colour: this.#colour }));
   }
 
   close(): void {
-    if (this.#entered) print(leaveScreen);
-    this.#entered = false;
+    if (this.#state === "shown") print(leaveScreen);
+    this.#state = "closed";
   }
 
   summary(model: ViewModel): void {
