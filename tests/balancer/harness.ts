@@ -247,6 +247,10 @@ export class TestInstance {
     this.start(paused);
   }
 
+  get isDead(): boolean {
+    return this.#nodes.length === 0;
+  }
+
   nextTimeoutMs(): number | undefined {
     return this.#nodes.length > 0 ? nextTimeoutMs(this.state) : undefined;
   }
