@@ -170,6 +170,7 @@ Deno.test("main and all that it imports use no npm package but those listed", ()
     const source = sources.get(path);
     assert.ok(source, `${path} is imported but doesn't exist`);
     for (const name of source.imports) {
+      if (name.endsWith(".json")) continue;
       if (name.startsWith(".")) queue.push(resolve(path, name));
       else if (!name.startsWith("node:") && !npmInMain.test(name)) wrong.push(`${path} imports ${name}`);
     }
@@ -180,6 +181,10 @@ Deno.test("main and all that it imports use no npm package but those listed", ()
 Deno.test("no import is computed: a compiled program would read it from the disk", () => {
   const found = [...sources.values()].filter((source) => /\bimport\((?!\s*")/.test(source.code)).map((s) => s.path);
   assert.deepEqual(found, []);
+});
+
+Deno.test("the list of edges names files that exist", () => {
+  assert.deepEqual(edges.filter((path) => !sources.has(path)), []);
 });
 
 Deno.test("the test configuration holds the program's own imports and compiler options", () => {

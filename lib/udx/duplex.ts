@@ -25,10 +25,17 @@ export interface StreamOwner {
   streamClosed(stream: UDXStream, farewell: { bytes: Uint8Array; route: SocketRoute } | null): void;
 }
 
+/** Where datagrams go: a numeric address and a port. */
+export interface DatagramAddress {
+  readonly transport: "tcp" | "udp";
+  readonly hostname: string;
+  readonly port: number;
+}
+
 /** A route with the socket and address that it stands for. */
 export interface SocketRoute extends Route {
   readonly socket: UDXSocket;
-  readonly address: Deno.NetAddr;
+  readonly address: DatagramAddress;
 }
 
 interface Flush {

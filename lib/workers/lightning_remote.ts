@@ -1,4 +1,4 @@
-import type { CheckReport } from "../lightning/lnd/check.ts";
+import type { CheckReport } from "../lightning/lnd/check_report.ts";
 import type { LndNodeConfig } from "../config/config.ts";
 import { InvariantError } from "../domain/errors.ts";
 import type { Random } from "../env/random.ts";

@@ -1,5 +1,5 @@
 import { systemRandom } from "../../env/system.ts";
-import type { CheckReport, CheckResult } from "../../lightning/lnd/check.ts";
+import type { CheckReport, CheckResult } from "../../lightning/lnd/check_report.ts";
 import { LightningWorker } from "../../workers/lightning_remote.ts";
 import type { Command } from "../args.ts";
 import { exitCodes } from "../exit_codes.ts";

@@ -3,6 +3,7 @@ import type { LndNodeConfig } from "../../config/config.ts";
 import { messageOf, TightropeError, unreachable } from "../../domain/errors.ts";
 import type { Random } from "../../env/random.ts";
 import type { NodeInfo } from "../node.ts";
+import type { CheckReport, CheckResult } from "./check_report.ts";
 import { LndConnection, RpcFailure, rpcPath } from "./connection.ts";
 import { nodeInfo } from "./convert.ts";
 import { readCredentials } from "./credential_files.ts";
@@ -13,24 +14,6 @@ import { Lightning } from "./gen/lightning_pb.ts";
 import { Router } from "./gen/router_pb.ts";
 import { State, WalletState } from "./gen/stateservice_pb.ts";
 import type { NeededRpc } from "./permissions.ts";
-
-/** What one check found. `unavailable`, `permission` and `config` are those of the exit codes 69, 77 and 78. */
-export type CheckResult =
-  | { readonly kind: "ok"; readonly what: string }
-  | {
-    readonly kind: "unavailable" | "permission" | "config";
-    readonly what: string;
-    readonly message: string;
-    readonly remedy: string;
-  };
-
-export interface CheckReport {
-  readonly socket: string;
-  /** Undefined unless the node answered GetInfo. */
-  readonly info: NodeInfo | undefined;
-  /** Credentials, connection, wallet, and each RPC by its path, as far as it came. */
-  readonly results: readonly CheckResult[];
-}
 
 export interface CheckOptions {
   readonly random: Random;
