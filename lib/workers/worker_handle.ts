@@ -3,6 +3,11 @@ import type { Random } from "../env/random.ts";
 import { eventsPerGrant, fromPortableError, type FromWorker, type ToWorker } from "./port.ts";
 import type { WorkerRights } from "./rights.ts";
 
+// Every deno command on a checkout puts the stand-ins of lib/npm into node_modules afresh, deleting them for a millisecond:
+// a worker that loads its modules just then finds one missing. It has done nothing yet, so it can be started once more.
+const startAttempts = 4;
+const startAgainMs = 150;
+
 interface Call {
   resolve(value: unknown): void;
   reject(error: Error): void;
@@ -11,13 +16,14 @@ interface Call {
 /**
  * Main's end of a sandboxed worker.
  * A worker that throws, or reports events that it was granted no credit for, is ended; `died` then rejects, as do all its
- * pending calls. A worker is never started again: main has no rights left to give.
+ * pending calls. A worker that was ready is never started again: main has no rights left to give.
  */
 export class WorkerHandle {
   readonly name: string;
   /** Never resolves; rejects when the worker is lost. */
   readonly died: Promise<never>;
-  readonly #worker: Worker;
+  readonly #entry: URL;
+  readonly #rights: WorkerRights;
   readonly #random: Random;
   readonly #calls = new Map<number, Call>();
   readonly #grants = new Map<string, number>();
@@ -25,11 +31,17 @@ export class WorkerHandle {
   #onEvent: (event: unknown) => void = () => {};
   #fail: (error: Error) => void = () => {};
   #becomeReady: () => void = () => {};
+  #worker: Worker;
+  #isReady = false;
+  #startsLeft = startAttempts;
+  #startAgain: ReturnType<typeof setTimeout> | undefined;
   #nextId = 1;
   #ended = false;
 
   constructor(name: string, entry: URL, rights: WorkerRights, random: Random) {
     this.name = name;
+    this.#entry = entry;
+    this.#rights = rights;
     this.#random = random;
     const { promise, reject } = Promise.withResolvers<never>();
     this.died = promise;
@@ -45,9 +57,14 @@ export class WorkerHandle {
       ready.reject(error);
       reject(error);
     };
-    this.#worker = new Worker(entry, {
+    this.#worker = this.#start();
+  }
+
+  #start(): Worker {
+    const rights = this.#rights;
+    const worker = new Worker(this.#entry, {
       type: "module",
-      name,
+      name: this.name,
       deno: {
         permissions: {
           net: rights.net === undefined ? false : rights.net === true ? true : [...rights.net],
@@ -61,13 +78,28 @@ export class WorkerHandle {
         },
       },
     });
-    this.#worker.onmessage = (message: MessageEvent<FromWorker>) => this.#receive(message.data);
-    this.#worker.onerror = (event) => {
+    this.#worker = worker;
+    this.#startsLeft--;
+    worker.onmessage = (message: MessageEvent<FromWorker>) => this.#receive(message.data);
+    worker.onerror = (event) => {
       event.preventDefault();
-      this.#fail(this.#lost(event.message));
+      if (this.#isReady || this.#startsLeft === 0) return this.#fail(this.#lost(event.message));
+      worker.onmessage = worker.onerror = worker.onmessageerror = null;
+      worker.terminate();
+      this.#startAgain = setTimeout(() => this.#startOnceMore(), startAgainMs);
     };
-    this.#worker.onmessageerror = () => this.#fail(this.#lost("a message couldn't be read"));
+    worker.onmessageerror = () => this.#fail(this.#lost("a message couldn't be read"));
+    this.#grants.clear();
     this.#grant();
+    return worker;
+  }
+
+  #startOnceMore(): void {
+    try {
+      this.#start();
+    } catch (error) {
+      this.#fail(this.#lost(messageOf(error)));
+    }
   }
 
   /** Events of the worker, in order, from now on. */
@@ -98,6 +130,7 @@ export class WorkerHandle {
 
   #end(error: Error): void {
     this.#ended = true;
+    clearTimeout(this.#startAgain);
     this.#worker.terminate();
     for (const call of this.#calls.values()) call.reject(error);
     this.#calls.clear();
@@ -118,6 +151,7 @@ export class WorkerHandle {
     if (this.#ended) return;
     switch (message.kind) {
       case "ready":
+        this.#isReady = true;
         this.#becomeReady();
         break;
       case "result":
