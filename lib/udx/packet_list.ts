@@ -8,6 +8,8 @@ export interface SentPacket<R> {
   /** Where the first copy went; later copies follow it even if the remote changed meanwhile. */
   route: R;
   sentMs: number;
+  /** When its first copy was sent. */
+  readonly firstSentMs: number;
   retransmitted: boolean;
   lost: boolean;
   /** Selectively acknowledged: it has arrived, though something before it has not. */

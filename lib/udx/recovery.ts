@@ -67,6 +67,17 @@ export class RttEstimator {
   }
 
   /**
+   * Does the acknowledgement of a packet that was sent again answer the last copy? Not if it came faster than the path
+   * allows (RFC 8985 §6.2 step 2), unless the first copy has been gone for so long that it can't be the answer either:
+   * in one process a loaded path's minimum can be longer than an idle one's round trip.
+   *
+   * @param rttMs since the last copy was sent @param sinceFirstMs since the first was
+   */
+  answersLatestCopy(rttMs: number, sinceFirstMs: number): boolean {
+    return rttMs >= this.minRttMs || sinceFirstMs > Math.max(this.srttMs + 4 * this.rttvarMs, MIN_PROBE_TIMEOUT_MS);
+  }
+
+  /**
    * How long after the last new packet a tail loss probe is due (RFC 8985 §7.2).
    *
    * @param outstanding packets neither acknowledged nor selectively acknowledged
@@ -97,11 +108,14 @@ export class Rack {
     this.forwardAck = seq;
   }
 
-  /** Notes a delivered packet (RFC 8985 §6.2 steps 2 and 3). */
-  delivered(seq: number, sentMs: number, rttMs: number, retransmitted: boolean, minRttMs: number): void {
+  /**
+   * Notes a delivered packet (RFC 8985 §6.2 steps 2 and 3).
+   *
+   * @param isLatestCopy was it the last copy sent that arrived? See `RttEstimator.answersLatestCopy()`.
+   */
+  delivered(seq: number, sentMs: number, rttMs: number, retransmitted: boolean, isLatestCopy: boolean): void {
     const endSeq = (seq + 1) >>> 0;
-    // A retransmission acknowledged faster than the path allows was answered for its first copy: no evidence.
-    if (!retransmitted || rttMs >= minRttMs) {
+    if (isLatestCopy) {
       this.rttMs = rttMs;
       if (sentAfter(sentMs, endSeq, this.sentMs, this.endSeq)) {
         this.sentMs = sentMs;

@@ -93,7 +93,7 @@ export function deservesFarewell(packet: Packet): boolean {
   return (packet.type & (DATA | END | HEARTBEAT)) !== 0 && (packet.type & DESTROY) === 0;
 }
 
-type Timer = "none" | "retransmit" | "reorder" | "probe" | "zero-window" | "keepalive";
+type Timer = "none" | "retransmit" | "probe" | "zero-window" | "keepalive";
 type Recovery = "open" | "recovery" | "timeout";
 
 export class StreamMachine<R extends Route> {
@@ -143,13 +143,12 @@ export class StreamMachine<R extends Route> {
   #repeatCredit = 0;
   /** The round trip that is being measured ends when this number is acknowledged. */
   #roundEnd: number;
-  #probeInFlight = false;
-  #probeIsRetransmission = false;
-  #probeAllowed = false;
-  #probeEnd = 0;
+  /** Tail loss probes since something was last delivered. */
+  #probes = 0;
   #timer: Timer = "none";
   #timerAtMs = Infinity;
   #retransmitAtMs = Infinity;
+  #reorderAtMs = Infinity;
   #pacedUntilMs = Infinity;
   #keepaliveMs = 0;
 
@@ -335,14 +334,14 @@ export class StreamMachine<R extends Route> {
 
   /** Acts on a deadline that has passed; without one it does nothing. */
   handleTimeout(nowMs: number): void {
-    if (this.#closed || nowMs < this.#timerAtMs) return;
+    if (this.#closed) return;
+    if (nowMs >= this.#reorderAtMs) this.#detectLoss(nowMs);
+    if (nowMs < this.#timerAtMs) return;
     switch (this.#timer) {
       case "none":
         return;
       case "retransmit":
         return this.#onRetransmitTimeout(nowMs);
-      case "reorder":
-        return this.#onReorderTimeout(nowMs);
       case "probe":
         return this.#onProbeTimeout(nowMs);
       case "zero-window":
@@ -366,7 +365,7 @@ export class StreamMachine<R extends Route> {
 
   /** When `handleTimeout()` and `pollTransmit()` want to be called next; Infinity when never. */
   pollTimeout(): number {
-    return Math.min(this.#timerAtMs, this.#pacedUntilMs);
+    return Math.min(this.#timerAtMs, this.#reorderAtMs, this.#pacedUntilMs);
   }
 
   /** The next datagram to send now, or null. Acknowledgements without data wait for `pollAck()`. */
@@ -410,7 +409,7 @@ export class StreamMachine<R extends Route> {
       return null;
     }
     this.congestion.onSent();
-    return lost === null ? this.#sendNew(route, nowMs, false) : this.#sendAgain(lost, nowMs);
+    return lost === null ? this.#sendNew(route, nowMs) : this.#sendAgain(lost, nowMs);
   }
 
   /**
@@ -434,7 +433,7 @@ export class StreamMachine<R extends Route> {
     this.#setTimer("zero-window", nowMs + this.rtt.rtoMs);
   }
 
-  #sendNew(route: R, nowMs: number, isProbe: boolean): SentPacket<R> {
+  #sendNew(route: R, nowMs: number): SentPacket<R> {
     const payloadBytes = Math.min(this.#queue.bytes, this.maxPayloadBytes);
     const bytes = this.#allocate(HEADER_BYTES + payloadBytes);
     if (payloadBytes > 0) this.#queue.take(payloadBytes, bytes, HEADER_BYTES);
@@ -456,6 +455,7 @@ export class StreamMachine<R extends Route> {
       end,
       route,
       sentMs: nowMs,
+      firstSentMs: nowMs,
       retransmitted: false,
       lost: false,
       delivered: false,
@@ -467,7 +467,7 @@ export class StreamMachine<R extends Route> {
     this.#seq = seqAdd(this.#seq, 1);
     this.#sent.set(packet, seqDiff(this.#seq, this.#acked));
     this.#inFlight.push(packet);
-    this.#armAfterSending(!isProbe, nowMs);
+    this.#armAfterSending(nowMs);
     return packet;
   }
 
@@ -488,7 +488,7 @@ export class StreamMachine<R extends Route> {
     packet.retransmitted = true;
     this.#inFlight.push(packet);
     this.retransmits++;
-    this.#armAfterSending(false, nowMs);
+    this.#armAfterSending(nowMs);
     return packet;
   }
 
@@ -557,7 +557,6 @@ export class StreamMachine<R extends Route> {
       this.#changedAtSeq = null;
       this.#events.push({ kind: "remote-changed" });
     }
-    this.#noteProbeAnswered(packet.ack);
     if (this.#recovery !== "open" && seqDiff(packet.ack, this.#recoverUntil) >= 0) this.#recovery = "open";
 
     const wasInFlight = this.#seq !== this.#acked;
@@ -642,9 +641,9 @@ export class StreamMachine<R extends Route> {
     if (!packet.retransmitted) {
       this.rtt.sample(rttMs, nowMs);
       this.congestion.onRoundTrip(rttMs);
-      this.#probeAllowed = true;
     }
-    this.#rack.delivered(packet.seq, packet.sentMs, rttMs, packet.retransmitted, this.rtt.minRttMs);
+    const isLatestCopy = !packet.retransmitted || this.rtt.answersLatestCopy(rttMs, nowMs - packet.firstSentMs);
+    this.#rack.delivered(packet.seq, packet.sentMs, rttMs, packet.retransmitted, isLatestCopy);
     this.#unackedBytes -= packet.payloadBytes;
   }
 
@@ -655,19 +654,17 @@ export class StreamMachine<R extends Route> {
       this.#rest(nowMs);
       return;
     }
-    if (delivered > 0) {
-      this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
-      const waitMs = this.#detectLoss(nowMs);
-      if (waitMs > 0) {
-        this.#setTimer("reorder", nowMs + waitMs);
-        return;
-      }
-    }
-    if (advanced && !this.#scheduleProbe(true, nowMs)) this.#restartRetransmitTimer(nowMs + this.rtt.rtoMs);
+    if (delivered === 0 && !advanced) return;
+    this.#probes = 0;
+    this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
+    if (delivered > 0) this.#detectLoss(nowMs);
+    if (!this.#scheduleProbe(nowMs)) this.#setTimer("retransmit", this.#retransmitAtMs);
   }
 
   /** Nothing is in flight: only an idle stream's timer may run. */
   #rest(nowMs: number): void {
+    this.#reorderAtMs = Infinity;
+    this.#probes = 0;
     if (this.#route !== null && this.#keepaliveMs > 0) this.#setTimer("keepalive", nowMs + this.#keepaliveMs);
     else this.#setTimer("none", Infinity);
   }
@@ -682,61 +679,50 @@ export class StreamMachine<R extends Route> {
     this.#setTimer("retransmit", atMs);
   }
 
-  #armAfterSending(armProbe: boolean, nowMs: number): void {
+  #armAfterSending(nowMs: number): void {
     const timer = this.#timer;
     if (timer === "none" || timer === "zero-window" || timer === "keepalive") {
       this.#restartRetransmitTimer(nowMs + this.rtt.rtoMs);
     }
-    if (armProbe) this.#scheduleProbe(false, nowMs);
+    this.#scheduleProbe(nowMs);
   }
 
-  /** Sets the timer of a tail loss probe (RFC 8985 §7.2); false when none may be sent now. */
-  #scheduleProbe(restartsRetransmit: boolean, nowMs: number): boolean {
-    if (this.#seq === this.#acked || this.#recovery !== "open" || this.#sackedPackets > 0) return false;
-    if (restartsRetransmit) this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
-    const probeAtMs = nowMs + this.rtt.probeTimeoutMs(this.#inFlight.length + this.#lost.length);
-    this.#setTimer("probe", Math.min(probeAtMs, this.#retransmitAtMs));
+  /**
+   * Sets the timer of a tail loss probe (RFC 8985 §7.2); false when none may be sent now. Unlike there, and like QUIC
+   * (RFC 9002 §6.2), also in recovery and repeatedly with doubled waits: a repetition that is lost at the tail would
+   * otherwise cost a whole retransmission timeout, which is a second at least.
+   */
+  #scheduleProbe(nowMs: number): boolean {
+    if (this.#seq === this.#acked || this.#recovery === "timeout" || !this.rtt.hasSample) return false;
+    const waitMs = this.rtt.probeTimeoutMs(this.#inFlight.length + this.#lost.length) * 2 ** this.#probes;
+    this.#setTimer("probe", Math.min(nowMs + waitMs, this.#retransmitAtMs));
     return true;
   }
 
   #onProbeTimeout(nowMs: number): void {
     if (this.#seq === this.#acked) return this.#rest(nowMs);
+    if (nowMs >= this.#retransmitAtMs || this.#route === null) return this.#onRetransmitTimeout(nowMs);
+    const again = this.#packetToProbeWith();
+    const sendsNew = this.#recovery === "open" && this.#queue.bytes > 0 && this.#windowAllowsNew();
+    if (!sendsNew && again === null) return this.#setTimer("retransmit", this.#retransmitAtMs);
+    this.#probes++;
+    if (this.#probes === 1) this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
+    // The windows don't hold a probe back, and sending sets the timer of the next one.
+    this.#control.push(sendsNew ? this.#sendNew(this.#route, nowMs) : this.#sendAgain(again!, nowMs));
+  }
+
+  /** The last packet, whose delivery shows what is missing before it; in recovery the first, which is in the way. */
+  #packetToProbeWith(): SentPacket<R> | null {
     const last = this.#sent.get(seqAdd(this.#seq, -1));
-    if (this.#probeInFlight || !this.#probeAllowed || this.#route === null) {
-      return this.#restartRetransmitTimer(Math.max(this.#retransmitAtMs, nowMs));
-    }
-    if (this.#queue.bytes > 0 && this.#windowAllowsNew()) {
-      this.#probeIsRetransmission = false;
-      this.#control.push(this.#sendNew(this.#route, nowMs, true));
-    } else if (last !== undefined && !last.lost && !last.delivered) {
-      this.#probeIsRetransmission = true;
-      this.#control.push(this.#sendAgain(last, nowMs));
-    } else return this.#restartRetransmitTimer(Math.max(this.#retransmitAtMs, nowMs));
-    this.#probeInFlight = true;
-    this.#probeAllowed = false;
-    this.#probeEnd = seqAdd(this.#seq, -1);
-    this.#restartRetransmitTimer(nowMs + this.rtt.rtoMs);
-  }
-
-  /** RFC 8985 §7.4.2 */
-  #noteProbeAnswered(ack: number): void {
-    if (!this.#probeInFlight) return;
-    const beyond = seqDiff(ack, this.#probeEnd);
-    if (beyond > 0 || (beyond === 0 && !this.#probeIsRetransmission)) this.#probeInFlight = false;
-  }
-
-  #onReorderTimeout(nowMs: number): void {
-    const waitMs = this.#detectLoss(nowMs);
-    if (waitMs > 0) this.#setTimer("reorder", nowMs + waitMs);
-    else this.#restartRetransmitTimer(Math.max(this.#retransmitAtMs, nowMs));
+    if (this.#recovery === "open" && last !== undefined && !last.lost && !last.delivered) return last;
+    return this.#inFlight.head;
   }
 
   /**
-   * Marks packets lost that were overtaken for too long (RFC 8985 §6.2 step 5).
-   *
-   * @returns how many milliseconds until the next one would be, 0 when none waits
+   * Marks packets lost that were overtaken for too long (RFC 8985 §6.2 step 5), and sets the time to look again for
+   * those that may still arrive.
    */
-  #detectLoss(nowMs: number): number {
+  #detectLoss(nowMs: number): void {
     const window = this.#rack.reorderWindowMs(this.rtt, this.#recovery !== "open", this.#sackedPackets);
     let waitMs = 0;
     let lost = 0;
@@ -758,10 +744,9 @@ export class StreamMachine<R extends Route> {
       this.#recovery = "recovery";
       this.#repeatCredit = 1;
       this.#recoverUntil = this.#seq;
-      this.#probeInFlight = false;
       this.congestion.onLoss();
     }
-    return waitMs;
+    this.#reorderAtMs = waitMs > 0 ? nowMs + waitMs : Infinity;
   }
 
   #markLost(packet: SentPacket<R>): void {
@@ -776,7 +761,7 @@ export class StreamMachine<R extends Route> {
     if (this.#recovery !== "timeout") this.congestion.onTimeout();
     this.#recovery = "timeout";
     this.#recoverUntil = this.#seq;
-    this.#probeInFlight = false;
+    this.#probes = 0;
     const window = this.#rack.reorderWindowMs(this.rtt, true, this.#sackedPackets);
     let packet = this.#inFlight.head;
     while (packet !== null) {
@@ -805,6 +790,7 @@ export class StreamMachine<R extends Route> {
   #close(failure: StreamFailure | null): void {
     this.#closed = true;
     this.#setTimer("none", Infinity);
+    this.#reorderAtMs = Infinity;
     this.#pacedUntilMs = Infinity;
     this.#queue.clear();
     this.#receive.clear();
