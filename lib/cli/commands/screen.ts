@@ -1,3 +1,4 @@
+import { redactSecrets } from "../../audit/mask.ts";
 import type { EventRecord } from "../../audit/record.ts";
 import type { LogFields, Logger, LogLevel } from "../../env/logger.ts";
 import { systemClock } from "../../env/system.ts";
@@ -55,6 +56,8 @@ export class ScreenLogger implements Logger {
 
   record(record: EventRecord): void {
     if (!this.#everything && !isShown(record.level, this.#options.logLevel)) return;
-    printError(`${formatEventLine(record, this.#options.logFormat, { colour: this.#colour })}\n`);
+    // Words of LND and of peers pass through here; the log on disk has the same net.
+    const line = formatEventLine(redactSecrets(record), this.#options.logFormat, { colour: this.#colour });
+    printError(`${line}\n`);
   }
 }
