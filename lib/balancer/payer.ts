@@ -278,7 +278,7 @@ export function onIntentRecorded(step: Step, paymentHash: PaymentHash): void {
   const entry = ledgerEntry(state, paymentHash);
   // Nothing was sent yet, so that giving up here is safe: the disk was slow, or the operator or the breaker stopped us.
   const late = payment.asker === undefined || now.atMs >= payment.asker.answerByMs;
-  if (!node || late || state.paused || state.breaker !== undefined) {
+  if (!node || node.cloned || late || state.draining || state.paused || state.breaker !== undefined) {
     return endPayment(step, payment, { kind: "failed", reason: "not sent", released: true });
   }
   payment.phase = "paying";

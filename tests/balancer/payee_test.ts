@@ -54,19 +54,23 @@ function say(rogue: Rogue, request: PayInvoice, over: Partial<PaymentResult>): v
   rogue.send({ ...common, confirmed: false, confirmedAtWallMs: 0, ...over });
 }
 
-Deno.test("the payment hash is on disk before the payer hears of the invoice", async () => {
-  const { harness, instance, requests } = await scene(() => {});
-  const order = instance.effects.flatMap((effect) =>
-    effect.kind === "append"
-      ? [effect.record.kind]
-      : effect.kind === "event" && effect.record.kind === "message-sent" &&
-          effect.record.details?.message === "payInvoice"
-      ? ["sent"]
-      : []
-  );
-  assert.deepEqual(order, ["invoiced", "sent"]);
+Deno.test("the payer hears of the invoice only once its hash is on disk", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  harness.channel(mallory, alice, 1_003_470, 100_000);
+  const instance = harness.instance({ nodes: [alice] });
+  instance.diskHangs = true;
+  const rogue = new Rogue(harness, mallory);
+  await harness.runUntil(() => rogue.isConnected, 100);
+  rogue.hello();
+  const requests = () => rogue.received.filter((message) => message.type === "payInvoice");
+  await harness.run(30_000);
+  assert.equal(harness.network.invoices(alice).length, 1);
+  assert.deepEqual(requests(), []);
+  instance.diskHangs = false;
+  await harness.run(100);
+  assert.equal(instance.story[0], "payee invoiced 400000");
   assert.equal(requests().length, 1);
-  assert.equal(requests()[0]!.tokens, 400_000n);
   await harness.end();
 });
 
@@ -213,6 +217,21 @@ Deno.test("after a payment the channel rests until the node reports the new bala
   const instance = harness.instance({ nodes: [alice, bob], settings: { minTimeBetweenPaymentsMs: 0 } });
   await harness.run(20_000);
   assert.equal(instance.story.filter((line) => line.startsWith("payee invoiced")).length, 1);
+  await harness.end();
+});
+
+Deno.test("a list of channels from before the payment doesn't make us ask again", async () => {
+  const { harness, instance, requests } = await scene((rogue, request) => pay(rogue, request), {
+    settings: { minTimeBetweenPaymentsMs: 0 },
+  });
+  instance.tamper = async (_node, _call, real) => {
+    const reply = await real();
+    if (harness.atMs > 30_000 || !reply.ok || reply.method !== "listChannels") return reply;
+    const before = { localSat: sat(100_000), remoteSat: sat(900_000), unsettledSat: sat(0), pendingHtlcs: [] };
+    return { ...reply, value: reply.value.map((channel) => ({ ...channel, ...before })) };
+  };
+  await harness.run(60_000);
+  assert.equal(requests().length, 1);
   await harness.end();
 });
 

@@ -94,6 +94,22 @@ Deno.test("an invoice that was paid is not paid again, in whatever request it co
   await harness.end();
 });
 
+Deno.test("a request that comes again once its id is forgotten is known by its hash", async () => {
+  const { harness, alice, point, instance, rogue } = await scene({ settings: noPause });
+  const requestId = rogue.request(point, 50_000);
+  const invoice = lastInvoice(harness, rogue);
+  assert.equal(await rogue.answer(requestId), "paid");
+  const nowhere = ("ee".repeat(32) + ":0") as ChannelPoint;
+  for (let i = 0; i < 256; i++) rogue.request(nowhere, 1, { invoice });
+  await harness.run(6_000);
+  rogue.request(point, 50_000, { requestId, invoice });
+  await harness.run(1_000);
+  assert.deepEqual(rogue.results(requestId).map(({ reason }) => reason), [undefined, "invalid"]);
+  assert.ok(instance.reasons("request-refused").includes("known-hash"));
+  assert.equal(harness.paymentsOf(alice).length, 1);
+  await harness.end();
+});
+
 function lastInvoice(harness: Harness, rogue: Rogue): string {
   return harness.network.invoices(rogue.node).at(-1)!.paymentRequest;
 }
@@ -236,7 +252,8 @@ Deno.test("maxNetOutflow holds over all channels with a node, over restarts and 
 
 Deno.test("a payment that hangs is answered `unknown` after 60 s, stops only that node, and is recorded when it ends", async () => {
   const { harness, alice, point, instance, rogue } = await scene({ settings: noPause });
-  const [carol] = [harness.node("carol")];
+  const carol = harness.node("carol");
+  const parallel = harness.channel(alice, rogue.node, 1_003_470, 100_000);
   const other = harness.channel(alice, carol, 1_003_470, 100_000);
   const friend = new Rogue(harness, carol, "d".repeat(64));
   await harness.run(100);
@@ -247,14 +264,15 @@ Deno.test("a payment that hangs is answered `unknown` after 60 s, stops only tha
   assert.equal(await rogue.answer(id), "unknown");
   await harness.run(6_000);
   assert.deepEqual(instance.story, ["payer intent 50000"]);
-  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "busy");
+  assert.equal(await rogue.answer(rogue.request(parallel, 50_000)), "busy");
+  assert.deepEqual(instance.reasons("request-refused"), ["peer-stopped"]);
   assert.equal(await friend.answer(friend.request(other, 50_000)), "paid");
   harness.network.run((network) => network.thawNode(rogue.node));
   await harness.run(70_000);
   assert.equal(instance.story.includes("payer settled 50000"), true);
   assert.equal(rogue.results(id).length, 1);
   await harness.run(6_000);
-  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
+  assert.equal(await rogue.answer(rogue.request(parallel, 50_000)), "paid");
   await harness.end();
 });
 
@@ -294,6 +312,18 @@ Deno.test("`rejected` is looked up: what LND doesn't know was never sent", async
       : real();
   assert.equal(await rogue.answer(rogue.request(point, 50_000)), "failed");
   assert.deepEqual(instance.story, ["payer intent 50000", "payer failed 50000"]);
+  await harness.end();
+});
+
+Deno.test("`rejected` is looked up: what LND knows from elsewhere is followed to its end", async () => {
+  const { harness, point, instance, rogue } = await scene();
+  instance.tamper = async (_node, call, real) => {
+    if (call.method !== "pay") return await real();
+    void real();
+    return { ok: true, method: "pay", value: { kind: "rejected", detail: "payment already exists" } } as NodeReply;
+  };
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer settled 50000"]);
   await harness.end();
 });
 
