@@ -65,7 +65,7 @@ export type NodeEvent =
  * - `cancelInvoice` resolves for an invoice already cancelled and rejects ("failed") for one settled or unknown.
  * - `lookupInvoice` tells `undefined` for a hash that the node doesn't know.
  * - `decodeInvoice` rejects with `invalid-invoice` for text that is no invoice of the node's network.
- * - After `close`, every pending call rejects, and `watch` ends.
+ * - After `close`, every pending call rejects (a pending `pay` is `unknown`), and `watch` ends.
  */
 export interface LightningNode {
   /** Connects, and goes on connecting; calls `onEvent` in order. Call it once; resolves when the node was closed. */

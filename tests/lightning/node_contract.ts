@@ -322,6 +322,27 @@ export function nodeContract(
     assert.equal((await context.settle(paying)).kind, "settled");
   });
 
+  faulty(
+    "pay() says unknown when the stream of its updates is lost, and the payment ends by itself",
+    async (context, faults) => {
+      const invoice = await context.request();
+      faults.freezePayee();
+      const paying = context.pay(invoice);
+      await inFlight(context, invoice.paymentHash);
+      faults.stopPayer();
+      assert.equal((await context.settle(paying)).kind, "unknown");
+      faults.startPayer();
+      faults.thawPayee();
+      await context.settle(until(async () => {
+        const status = await context.settle(context.payer.trackPayment(invoice.paymentHash)).catch((error) => {
+          assert.ok(error instanceof LightningError && error.kind === "unavailable", String(error));
+        });
+        // A simulated payer that restarts before its first attempt makes none, as LND.
+        return status?.kind === "settled" || status?.kind === "failed";
+      }));
+    },
+  );
+
   faulty("abandoning pay() doesn't stop the payment", async (context, faults) => {
     const invoice = await context.request();
     faults.freezePayee();
@@ -396,7 +417,8 @@ async function inFlight(context: Context, hash: PaymentHash): Promise<void> {
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!await condition());
+  // A node that fails fast would otherwise leave no turn to the rest of the world.
+  while (!await condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 async function rejectAll({ payer, settle }: Context, { invoice, paymentHash }: NewInvoice): Promise<void> {

@@ -631,6 +631,24 @@ Deno.test("with instant timing everything happens in one advance to now", () => 
   ]);
 });
 
+Deno.test("of two channels between the same nodes, one may be down: nothing passes over it, the other goes on", () => {
+  const world = simWorld();
+  const { network, alice, bob, channelPoint } = world;
+  granted(network.openChannel({ from: alice, to: bob, capacitySat: sat(500_000), instant: true }));
+  const [down, up] = network.listChannels(alice);
+  network.setChannelUp(channelPoint, false);
+  network.setConnected(alice, bob, false);
+  network.setConnected(alice, bob, true);
+  network.advance(100);
+  assert.deepEqual(network.listChannels(bob).map((channel) => channel.active), [false, true]);
+  assert.equal(network.spendableMsat(alice, channelPoint), 0n);
+  const over = (chanId: ShortChannelId) => pay(world, invoiceOf(world), { outgoingChanIds: [chanId] });
+  assert.equal(over(down!.chanId).failureReason, "INSUFFICIENT_BALANCE");
+  assert.equal(over(up!.chanId).status, "SUCCEEDED");
+  network.setChannelUp(channelPoint, true);
+  assert.equal(over(down!.chanId).status, "SUCCEEDED");
+});
+
 // Channels and traffic
 
 Deno.test("opening and closing report in LND's order, and the opener gets its fees back", () => {

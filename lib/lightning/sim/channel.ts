@@ -72,6 +72,8 @@ function feeForWeight(feePerKwSat: Sat, weight: bigint): Msat {
 
 export class Channel {
   readonly terms: ChannelTerms;
+  /** Whether its link works; with the peer's connection up, one channel may still be down. */
+  up = true;
   /** Whether each side sees it active. */
   readonly active: [boolean, boolean] = [true, true];
   /** Balances without regard to fees, after all that both commitments have resolved. */

@@ -448,6 +448,8 @@ export interface SimNetworkModel {
   /** The connection between two running nodes: their channels go inactive or active at once. */
   setConnected(a: NodePubkey, b: NodePubkey, connected: boolean): void;
 
+  /** One channel goes inactive, or active again, on both sides at once; others between the same nodes stay as they are. */
+  setChannelUp(channelPoint: ChannelPoint, up: boolean): void;
   openChannel(request: SimOpenChannel): ChannelPoint | SimRefusal;
   /** Cooperative unless `force`. */
   closeChannel(node: NodePubkey, channelPoint: ChannelPoint, force?: boolean): SimRefusal | undefined;

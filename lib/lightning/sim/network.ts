@@ -257,8 +257,19 @@ export class SimNetwork implements SimNetworkModel, SimHost {
 
   #setActive(nodes: readonly [NodePubkey, NodePubkey], seenBy: NodePubkey, active: boolean): void {
     for (const channel of this.#world.channelsBetween(...nodes)) {
-      this.#world.setActive(channel, channel.sideOf(seenBy), active);
+      this.#world.setActive(channel, channel.sideOf(seenBy), active && channel.up);
     }
+  }
+
+  setChannelUp(channelPoint: ChannelPoint, up: boolean): void {
+    this.#change(() => {
+      const channel = this.#world.channels.get(channelPoint);
+      invariant(channel !== undefined, "only open channels go up and down");
+      channel.up = up;
+      const active = up && this.#world.link(...channel.terms.nodes).up;
+      for (const side of [0, 1] as const) this.#world.setActive(channel, side, active);
+      this.#world.wake();
+    });
   }
 
   freezeNode(pubkey: NodePubkey): void {

@@ -190,7 +190,7 @@ export class World {
   /** Both sides of the channel exchange messages. */
   isLive(channel: Channel): boolean {
     const [a, b] = channel.terms.nodes;
-    return this.link(a, b).up && this.isAwake(a) && this.isAwake(b);
+    return channel.up && this.link(a, b).up && this.isAwake(a) && this.isAwake(b);
   }
 
   isAwake(pubkey: NodePubkey): boolean {
