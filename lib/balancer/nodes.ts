@@ -142,8 +142,20 @@ export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers
   }
   if (node.pollAgain) return pollSoon(step, node, spacingMs(node));
   const followUp = unsettledAnywhere(node) ? followUpMs[node.followUps++] : undefined;
-  const nextMs = step.now.atMs + Math.min(refreshMs(step.state, node), followUp ?? Infinity);
+  const nextMs = Math.min(
+    step.now.atMs + Math.min(refreshMs(step.state, node), followUp ?? Infinity),
+    retryMs(step, node),
+  );
   node.pollAtMs = Math.min(node.pollAtMs ?? Infinity, nextMs);
+}
+
+/** When the first wait after a failed request ends: the channel is looked at then, not at the poll after it. */
+function retryMs({ now }: Step, node: NodeState): number {
+  let firstMs = Infinity;
+  for (const { shared, notBeforeMs } of node.sides.values()) {
+    if (shared && notBeforeMs > now.atMs && notBeforeMs < firstMs) firstMs = notBeforeMs;
+  }
+  return firstMs;
 }
 
 /** Whether the numbers of a shared channel may be about to move by themselves. */

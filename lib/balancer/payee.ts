@@ -12,7 +12,7 @@ import { formatMemo, invoiceTag } from "../protocol/memo.ts";
 import type { PaymentResult } from "../protocol/messages.ts";
 import type { ConnectionId } from "../swarm/transport.ts";
 import { channelName, nameOf, sats, standing } from "./names.ts";
-import { facts, hint, nodeName, settingsOf } from "./nodes.ts";
+import { facts, hint, nodeName, pollSoon, settingsOf } from "./nodes.ts";
 import {
   type Ask,
   type BalancerState,
@@ -32,6 +32,8 @@ const answerTimeoutMs = 60_000;
 const invoiceExpirySec = 600;
 /** The payer looks into one request per channel and 5 s. */
 const askSpacingMs = 6_000;
+/** But not for a channel that it doesn't know: of a new one it may hear a moment after us. */
+const unknownChannelRetryMs = 1_000;
 const longestBackOffMs = 600_000;
 /** How long a request outlives its session: the payment may be under way. */
 const orphanMs = 5_000;
@@ -379,11 +381,13 @@ function failed(step: Step, ask: Ask, side: Side): void {
     const least = node ? leastSat(side.channel, settingsOf(state, node, side.channel)) : answer.maxTokensSat;
     if (answer.maxTokensSat >= least && answer.maxTokensSat < ask.amountSat) side.failures = 1;
   }
+  const firstMs = answer?.reason === "not-shared" ? unknownChannelRetryMs : askSpacingMs;
   const waitMs = Math.max(
-    backOffMs(step, side.failures, askSpacingMs, longestBackOffMs),
+    backOffMs(step, side.failures, firstMs, longestBackOffMs),
     Math.min(longestRetryMs, answer?.retryAfterMs ?? 0),
   );
-  side.notBeforeMs = Math.max(ask.startedAtMs + askSpacingMs, now.atMs + waitMs);
+  side.notBeforeMs = Math.max(ask.startedAtMs + firstMs, now.atMs + waitMs);
+  if (node) pollSoon(step, node, side.notBeforeMs - now.atMs);
 }
 
 /** Invoices of an earlier run: nobody is waited for any more, so they are looked up and cancelled. */

@@ -166,7 +166,7 @@ Deno.test("`maxTokens` is kept to until the balances move", async () => {
     asked.push(request.tokens);
     say(rogue, request, { reason: "balance", maxTokens: sat(50_000) });
   });
-  await harness.run(25_000);
+  await harness.run(15_000);
   assert.deepEqual(asked, [400_000n, 50_000n]);
   harness.shift(point, mallory, 1_000);
   const before = asked.length;
