@@ -119,7 +119,10 @@ function findSide(
 ): { node: NodeState; side: Side } | undefined {
   for (const node of state.nodes) {
     const side = node.sides.get(channelPoint);
-    if (side?.shared && side.ask !== requestId && hasProven(peer, side.channel.remotePubkey)) return { node, side };
+    if (!side?.shared || side.ask === requestId || !hasProven(peer, side.channel.remotePubkey)) continue;
+    // Our own nodes ask in memory: over the swarm it is a clone that does, and own nodes get any credit.
+    if (isOwn(state, side.channel.remotePubkey) && peer.via !== "memory") continue;
+    return { node, side };
   }
   return undefined;
 }
@@ -593,6 +596,7 @@ function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply 
   const { message } = request;
   state.requests.delete(request.id);
   answer(step, request.connection, message, { reason: toldReason(reason), ...more });
+  tellAnswer(step, request.peer, message, toldReason(reason));
   const node = state.nodes[request.node];
   const side = node?.sides.get(message.channelPoint);
   const most = more.maxTokens === undefined ? "" : ` (at most ${sats(more.maxTokens)} now)`;
@@ -615,6 +619,22 @@ function answerPayment(step: Step, payment: Payment, reply: Reply): void {
   const { connection, message } = payment.asker;
   payment.asker = undefined;
   answer(step, connection, message, { ...reply, paymentHash: payment.paymentHash });
+  tellAnswer(step, payment.peer, message, reply.reason);
+}
+
+function tellAnswer(step: Step, peer: NodePubkey, message: PayInvoice, reason: ToldReason | undefined): void {
+  tell(step, {
+    kind: "message-sent",
+    level: "debug",
+    message: `Answered ${nameOf(step.state, peer)} about ${sats(message.tokens)}: ${reason ?? "paid"}`,
+    role: "payer",
+    peer,
+    channelPoint: message.channelPoint,
+    amountSat: message.tokens,
+    requestId: message.requestId,
+    ...(reason === undefined ? {} : { reason }),
+    details: { message: "paymentResult" },
+  });
 }
 
 function answer(step: Step, connection: ConnectionId, message: PayInvoice, reply: Reply): void {

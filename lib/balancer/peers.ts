@@ -204,6 +204,15 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   if (!proven && state.config.requireNodeProof) {
     return refuse("its proof is not the node's signature for this session");
   }
+  if (peer.via === "swarm") {
+    tellOfNode(step, peer, {
+      kind: "message-received",
+      level: "debug",
+      message: `${peerName(peer)} says hello for ${shown}`,
+      peer: publicKey,
+      details: { message: "hello" },
+    });
+  }
   const known = peer.nodes.get(publicKey);
   peer.nodes.set(publicKey, {
     ...{ pubkey: publicKey, alias, proven },

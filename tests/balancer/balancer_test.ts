@@ -341,3 +341,19 @@ Deno.test("the state is plain data: a copy goes on exactly like the original", a
   assert.ok(compared > 30);
   await harness.end();
 });
+
+Deno.test("a clone of our own node is not paid by our other nodes, which would give it any credit", async () => {
+  const { harness, alice, bob, point, nodes } = pair(true);
+  const instance = harness.instance({ nodes: nodes[0]!, settings: noPause });
+  await harness.run(5_000);
+  const clone = new Rogue(harness, bob);
+  await harness.run(100);
+  clone.hello();
+  await harness.run(100);
+  harness.shift(point, bob, 300_000);
+  await harness.run(10_000);
+  assert.equal(await clone.answer(clone.request(point, 50_000)), "not-shared");
+  assert.equal(harness.paymentsOf(alice).length, 1);
+  assert.equal(payments(instance).length, 2);
+  await harness.end();
+});
