@@ -18,7 +18,7 @@ export interface Round {
   readonly totalMs: number;
   /** The payment itself at the payer's LND, from the call to SUCCEEDED. */
   readonly paymentMs: number;
-  /** From the traffic until both nodes list the balances of before. */
+  /** From the traffic until both nodes list balances inside their deadzones. */
   readonly bothSidesMs: number;
 }
 
