@@ -21,8 +21,6 @@ export type Resolution =
   | { readonly kind: "settle"; readonly preimage: string }
   | { readonly kind: "fail"; readonly detail: SimFailureDetail; readonly text: string };
 
-/** The features LND sets: TLV onion and payment secret compulsory, multi-path and route blinding not. */
-const invoiceFeatures = [8, 14, 17, 25];
 const maxExpirySec = 31_536_000;
 const maxMemoBytes = 1_024;
 
@@ -80,7 +78,7 @@ export class InvoiceBook {
         expirySec,
         minFinalCltvBlocks: cltvExpiryBlocks,
         paymentSecret: paymentAddr,
-        features: invoiceFeatures,
+        features: node.behaviour.invoiceFeatures,
       }, node.secretKey);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;

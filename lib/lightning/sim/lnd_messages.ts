@@ -71,7 +71,8 @@ export function getInfoMessage(info: SimNodeInfo): GetInfoResponse {
   });
 }
 
-export function channelMessage(channel: SimChannel): Channel {
+/** @param showsLockedIn whether its HTLCs say that they are locked in (LND 0.19 and later) */
+export function channelMessage(channel: SimChannel, showsLockedIn: boolean): Channel {
   return create(ChannelSchema, {
     active: channel.active,
     remotePubkey: channel.remotePubkey,
@@ -93,7 +94,7 @@ export function channelMessage(channel: SimChannel): Channel {
       hashLock: hexToBytes(htlc.paymentHash),
       expirationHeight: htlc.expirationHeight,
       htlcIndex: htlc.htlcIndex,
-      lockedIn: true,
+      lockedIn: showsLockedIn,
     })),
     csvDelay: channel.localConstraints.csvDelayBlocks,
     private: channel.private,
@@ -325,7 +326,8 @@ export function channelEventMessage(event: SimChannelEvent): ChannelEventUpdate 
     case "open":
       return create(ChannelEventUpdateSchema, {
         type: type.OPEN_CHANNEL,
-        channel: { case: "openChannel", value: channelMessage(event.channel) },
+        // A new channel has no HTLC.
+        channel: { case: "openChannel", value: channelMessage(event.channel, false) },
       });
     case "active":
       return create(ChannelEventUpdateSchema, {

@@ -9,10 +9,12 @@ import {
   Lightning,
   ListChannelsResponseSchema,
   ListPaymentsResponseSchema,
+  type Payment,
   SignMessageResponseSchema,
 } from "../lnd/gen/lightning_pb.ts";
+import { lndBehaviour } from "./lnd_version.ts";
 import { channelMessage, getInfoMessage, invoiceMessage, paymentMessage, payReqMessage } from "./lnd_messages.ts";
-import { isRefusal, type SimInvoice, type SimNetworkModel } from "./model.ts";
+import { isRefusal, type SimInvoice, type SimNetworkModel, type SimPayment } from "./model.ts";
 
 /** A call that ends with an error: the gRPC code, and LND's words. */
 export class RpcRefusal extends Error {
@@ -67,7 +69,10 @@ export const unaryRpcs: {
         !(request.publicOnly && channel.private) && !(request.privateOnly && !channel.private) &&
         (peer === "" || channel.remotePubkey === peer)
       );
-      return create(ListChannelsResponseSchema, { channels: channels.map(channelMessage) });
+      const { showsLockedIn } = lndBehaviour(network.nodeInfo(node).version);
+      return create(ListChannelsResponseSchema, {
+        channels: channels.map((channel) => channelMessage(channel, showsLockedIn)),
+      });
     },
 
     listPayments(network, node, request) {
@@ -79,7 +84,7 @@ export const unaryRpcs: {
         includeIncomplete: request.includeIncomplete,
       });
       return create(ListPaymentsResponseSchema, {
-        payments: payments.map(paymentMessage),
+        payments: payments.map((payment) => storedPaymentMessage(network, node, payment)),
         firstIndexOffset: payments[0]?.paymentIndex ?? 0n,
         lastIndexOffset: payments.at(-1)?.paymentIndex ?? 0n,
       });
@@ -134,6 +139,12 @@ export const unaryRpcs: {
   },
 };
 
+/** A payment as a look-up tells it, after its stream: some versions have dropped a failed one's attempts by then. */
+export function storedPaymentMessage(network: SimNetworkModel, node: NodePubkey, payment: SimPayment): Payment {
+  const { keepsFailedAttempts } = lndBehaviour(network.nodeInfo(node).version);
+  return paymentMessage(payment.status === "FAILED" && !keepsFailedAttempts ? { ...payment, htlcs: [] } : payment);
+}
+
 /** A node's own invoice; its features are those in its text. */
 export function ownInvoiceMessage(network: SimNetworkModel, invoice: SimInvoice): Invoice {
   const decoded = network.decodeInvoice(invoice.paymentRequest);
@@ -156,12 +167,7 @@ export function amountOf(sats: bigint, msats: bigint): Msat {
 function invoiceAmount(request: Invoice, version: string): Msat {
   const amountMsat = amountOf(request.value, request.valueMsat);
   if (amountMsat >= 0n) return amountMsat;
-  throw new RpcRefusal(
-    unknownCode,
-    Number(/^0\.(\d+)/.exec(version)?.[1] ?? Infinity) >= 19
-      ? "amount cannot be negative"
-      : `payments of negative value are not allowed, value is ${amountMsat}`,
-  );
+  throw new RpcRefusal(unknownCode, lndBehaviour(version).negativeAmountText(amountMsat));
 }
 
 function preimageHex(bytes: Uint8Array): string {

@@ -21,7 +21,16 @@ import { Router } from "../lnd/gen/router_pb.ts";
 import { GetStateResponseSchema, State, WalletState } from "../lnd/gen/stateservice_pb.ts";
 import { type CertificatePair, lndCertificateSpec, makeCertificate } from "./certificate.ts";
 import { channelEventMessage, htlcEventMessage, htlcGreeting, paymentMessage } from "./lnd_messages.ts";
-import { amountOf, hashOf, notFoundCode, ownInvoiceMessage, RpcRefusal, unaryRpcs, unknownCode } from "./lnd_rpcs.ts";
+import {
+  amountOf,
+  hashOf,
+  notFoundCode,
+  ownInvoiceMessage,
+  RpcRefusal,
+  storedPaymentMessage,
+  unaryRpcs,
+  unknownCode,
+} from "./lnd_rpcs.ts";
 import { MacaroonOven, type MacaroonSpec, standardMacaroons } from "./macaroon.ts";
 import { isRefusal, type SimEvent, type SimHost, type SimPayment } from "./model.ts";
 
@@ -476,6 +485,11 @@ export class LndServer {
     const stream = this.#follow(call, (event) => {
       if (event.kind === "payment") show(event.payment);
     }, "routerrpc server shutting down");
+    if (payment.status !== "IN_FLIGHT") {
+      call.write(storedPaymentMessage(this.#host.network, this.node, payment));
+      stream.end();
+      return;
+    }
     show = this.#paymentUpdates(call, stream, payment, noInflightUpdates);
     show(payment);
   }

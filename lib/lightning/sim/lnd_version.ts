@@ -16,6 +16,14 @@ export interface LndBehaviour {
   readonly reasonBeforeStatus: boolean;
   /** timeout_seconds 0 means 60 s (0.19 and later); before, it is refused. */
   readonly defaultTimeoutSec: number | undefined;
+  /** Whether a look-up of a failed payment still shows its attempts (not since 0.18). */
+  readonly keepsFailedAttempts: boolean;
+  /** Feature bits in the node's invoices. */
+  readonly invoiceFeatures: readonly number[];
+  /** Whether a channel's HTLCs say that they are locked in (0.19 and later). */
+  readonly showsLockedIn: boolean;
+  /** What AddInvoice says to a negative amount. */
+  readonly negativeAmountText: (amountMsat: bigint) => string;
   /** What such a node offered on regtest. */
   readonly feePerKwSat: Sat;
 }
@@ -31,6 +39,13 @@ export function lndBehaviour(version: string): LndBehaviour {
     knowsInitiated: minor >= 18,
     reasonBeforeStatus: minor >= 18,
     defaultTimeoutSec: minor >= 19 ? 60 : undefined,
+    keepsFailedAttempts: minor < 18,
+    // TLV onion, payment secret, multi-path, route blinding.
+    invoiceFeatures: minor >= 18 ? [8, 14, 17, 25] : [9, 14, 17],
+    showsLockedIn: minor >= 19,
+    negativeAmountText: minor >= 19
+      ? () => "amount cannot be negative"
+      : (amountMsat) => `payments of negative value are not allowed, value is ${amountMsat}`,
     feePerKwSat: sat(minor >= 19 ? 1_250 : 2_500),
   };
 }
