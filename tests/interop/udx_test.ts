@@ -22,7 +22,8 @@ class Link implements AsyncDisposable {
     const { port } = await node.next();
     const socket = udx.createSocket();
     socket.bind(0, "127.0.0.1");
-    const stream = udx.createStream(OUR_ID);
+    // After a change of remote our socket isn't the one that the peer knows, until it changes too.
+    const stream = udx.createStream(OUR_ID, { firewall: () => false });
     await node.send({
       kind: "open",
       id: NATIVE_ID,
@@ -51,9 +52,7 @@ async function writeAll(stream: UDXStream, bytes: number): Promise<string> {
   let block = createHash("sha512").update("ours").digest();
   for (let left = bytes; left > 0;) {
     block = createHash("sha512").update(block).digest();
-    const chunk = new Uint8Array(Math.min(left, 32_768)).map((_, at) =>
-      block[at % 64]! ^ at
-    );
+    const chunk = new Uint8Array(Math.min(left, 32_768)).map((_, at) => block[at % 64]! ^ at);
     hash.update(chunk);
     left -= chunk.length;
     if (!stream.write(chunk)) {
@@ -132,18 +131,14 @@ Deno.test("UDX and udx-native exchange messages", async () => {
     id: NATIVE_ID,
     hex: "010203",
   });
-  const got = new Promise<Uint8Array>((resolve) =>
-    link.stream.once("message", resolve)
-  );
+  const got = new Promise<Uint8Array>((resolve) => link.stream.once("message", resolve));
   await link.command("message", { hex: "040506" });
   assert.deepEqual([...await got], [4, 5, 6]);
 });
 
 Deno.test("UDX reports a reset when udx-native destroys its stream", async () => {
   await using link = await Link.open();
-  const failed = new Promise<Error & { code?: string }>((resolve) =>
-    link.stream.once("error", resolve)
-  );
+  const failed = new Promise<Error & { code?: string }>((resolve) => link.stream.once("error", resolve));
   await link.command("destroy");
   assert.equal((await failed).code, "ECONNRESET");
 });
@@ -166,4 +161,73 @@ Deno.test("udx-native answers our heartbeats and we answer its", async () => {
   while (link.stream.packetsReceived < before + 3) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+});
+
+Deno.test("udx-native waits while our reader pauses, and goes on with it", async () => {
+  await using link = await Link.open();
+  const { stream } = link;
+  stream.pause();
+  await link.command("write", { bytes: TEN_MB });
+  let before = -1;
+  while (stream.bytesReceived === 0 || stream.bytesReceived !== before) {
+    before = stream.bytesReceived;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.ok(before < 6_000_000, `${before} bytes were sent into a window of 4 MiB`);
+  const reading = readAll(stream);
+  const { sha256 } = await link.node.next();
+  await link.command("end");
+  assert.deepEqual(await reading, { bytes: TEN_MB, sha256 });
+});
+
+Deno.test("UDX and udx-native change their remotes in the middle of a transfer", async () => {
+  const udx = new UDX();
+  await using link = await Link.open(udx);
+  const { stream } = link;
+  const moved = udx.createSocket();
+  moved.bind(0, "127.0.0.1");
+  const closed = new Promise((resolve) => stream.once("close", resolve));
+  const reading = readAll(stream);
+  await link.command("write", { bytes: TEN_MB });
+  const writing = writeAll(stream, TEN_MB);
+  await new Promise((resolve) => stream.once("data", resolve));
+  const changed = stream.changeRemote(moved, NATIVE_ID, link.nodePort, "127.0.0.1");
+  await link.command("changeRemote", { remoteId: OUR_ID, port: moved.address()!.port });
+  await changed;
+  assert.equal(link.socket.idle, true);
+  const seen = new Map<string, { sha256?: string; bytes?: number }>();
+  while (!["written", "end", "remote-changed"].every((kind) => seen.has(kind))) {
+    const event = await link.node.next();
+    seen.set(event.kind, event);
+  }
+  await link.command("end");
+  assert.equal(seen.get("end")!.sha256, await writing);
+  assert.deepEqual(await reading, { bytes: TEN_MB, sha256: seen.get("written")!.sha256 });
+  await closed;
+  await moved.close();
+});
+
+Deno.test("udx-native relays between two of our streams", async () => {
+  const udx = new UDX();
+  await using node = await NodePeer.start("udx_peer.cjs");
+  const { port } = await node.next();
+  const socket = udx.createSocket();
+  socket.bind(0, "127.0.0.1");
+  const [a, b] = [udx.createStream(1), udx.createStream(2)];
+  const here = socket.address()!.port;
+  await node.send({
+    kind: "relay",
+    streams: [{ id: 11, remoteId: 1, port: here }, { id: 12, remoteId: 2, port: here }],
+  });
+  assert.equal((await node.next()).kind, "relaying");
+  a.connect(socket, 11, port, "127.0.0.1");
+  b.connect(socket, 12, port, "127.0.0.1");
+  const reading = readAll(b);
+  const closed = Promise.all([a, b].map((stream) => new Promise((resolve) => stream.once("close", resolve))));
+  const sha256 = await writeAll(a, 1_000_000);
+  assert.deepEqual(await reading, { bytes: 1_000_000, sha256 });
+  a.resume();
+  b.end();
+  await closed;
+  await socket.close();
 });

@@ -26,8 +26,7 @@ function open({ id, remoteId, port, keepalive }) {
   );
   stream.on(
     "message",
-    (message) =>
-      print({ kind: "message", id, hex: Buffer.from(message).toString("hex") }),
+    (message) => print({ kind: "message", id, hex: Buffer.from(message).toString("hex") }),
   );
   stream.on("remote-changed", () => print({ kind: "remote-changed", id }));
   let code = null;
@@ -36,6 +35,21 @@ function open({ id, remoteId, port, keepalive }) {
   if (keepalive) stream.setKeepalive(keepalive);
   stream.connect(socket, remoteId, port, "127.0.0.1");
   print({ kind: "opened", id });
+}
+
+// Two streams that pass everything on to each other.
+function relay({ streams: ends }) {
+  const [a, b] = ends.map(({ id, remoteId, port }) => {
+    const stream = udx.createStream(id);
+    streams.set(id, stream);
+    stream.on("error", () => {});
+    stream.on("close", () => print({ kind: "close", id }));
+    stream.connect(socket, remoteId, port, "127.0.0.1");
+    return stream;
+  });
+  a.relayTo(b);
+  b.relayTo(a);
+  print({ kind: "relaying" });
 }
 
 function write({ id, bytes }) {
@@ -64,6 +78,10 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
   switch (command.kind) {
     case "open":
       return open(command);
+    case "relay":
+      return relay(command);
+    case "changeRemote":
+      return void stream.changeRemote(socket, command.remoteId, command.port, "127.0.0.1");
     case "write":
       return write(command);
     case "end":
@@ -72,10 +90,6 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
       return stream.destroy();
     case "message":
       return stream.trySend(Buffer.from(command.hex, "hex"));
-    case "pause":
-      return stream.pause();
-    case "resume":
-      return stream.resume();
   }
 }).on("close", async () => {
   for (const stream of streams.values()) stream.destroy();
