@@ -189,9 +189,16 @@ function start(step: Step, { transactions, paused }: Extract<BalancerEvent, { ki
     message: `Started${paused ? ", paused" : ""}${state.config.dryRun ? ", dry run" : ""}: ` +
       (open === 0
         ? "no payment is open"
-        : `${payments.length} payments and ${state.ledger.invoices.size} invoices of an earlier run are open and looked up`),
+        : `${count(payments.length, "payment")} and ${
+          count(state.ledger.invoices.size, "invoice")
+        } of an earlier run ` +
+          "will be looked up"),
     details: { records: transactions.length, payments: payments.length, invoices: state.ledger.invoices.size },
   });
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
 function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {

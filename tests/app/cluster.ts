@@ -19,9 +19,9 @@ import { generateSecret } from "../../lib/protocol/secret.ts";
 import { type LocalDht, startLocalDht } from "../../lib/swarm/local_dht.ts";
 import { patienceMs, Program } from "./program.ts";
 
-/** What a test does when Tightrope makes LND do something: before it is done, in the middle of the call. */
+/** What happens when Tightrope makes LND do something: before it is done, or in its place. */
 export type Hooks = {
-  [M in "sendPayment" | "decodeInvoice" | "addInvoice"]?: (...args: Parameters<SimNetworkModel[M]>) => void;
+  [M in "sendPayment" | "decodeInvoice"]?: () => ReturnType<SimNetworkModel[M]> | undefined;
 };
 
 /** How a node's credentials stand in the configuration. */
@@ -117,9 +117,8 @@ export class Cluster implements AsyncDisposable {
         const value = target[name];
         if (typeof value !== "function") return value;
         return (...args: never[]) => {
-          const hook = this.hooks[name as keyof Hooks] as ((...args: never[]) => void) | undefined;
-          hook?.(...args);
-          return (value as (...args: never[]) => unknown).apply(target, args);
+          const instead = this.hooks[name as keyof Hooks]?.();
+          return instead ?? (value as (...args: never[]) => unknown).apply(target, args);
         };
       },
     });
