@@ -261,11 +261,12 @@ export class LndServer {
     if (listener === undefined) return;
     this.#listener = undefined;
     const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
-    this.dropConnections();
     this.#streams.clear();
-    await closed;
+    // HTTP/2 goes before the sockets under it: a session that still writes to one that is gone can panic Deno 2.9.3.
     this.#injector?.destroy();
     this.#grpc?.forceShutdown();
+    this.dropConnections();
+    await closed;
   }
 
   #makeGrpcServer(): grpc.Server {
