@@ -1,9 +1,9 @@
+import { pause, resume } from "./lib/audit/pause_file.ts";
 import { parseArgs } from "./lib/cli/args.ts";
 import { check } from "./lib/cli/commands/check.ts";
 import { demo } from "./lib/cli/commands/demo.ts";
 import { loadConfig } from "./lib/cli/commands/load_config.ts";
 import { log } from "./lib/cli/commands/log.ts";
-import { pause, resume } from "./lib/cli/commands/pause.ts";
 import { run } from "./lib/cli/commands/run.ts";
 import { print, printError, reportError } from "./lib/cli/commands/screen.ts";
 import { secret } from "./lib/cli/commands/secret.ts";
@@ -27,13 +27,13 @@ async function main(argv: readonly string[]): Promise<number> {
       return exitCodes.ok;
     case "pause": {
       const paths = dataPaths((await loadConfig(command.configPath, { credentials: false })).audit);
-      const changed = await pause(paths.directory, paths.pauseFile);
+      const changed = await pause(paths);
       print(changed ? "Paused: nothing is asked or paid until resume\n" : "It was paused already\n");
       return exitCodes.ok;
     }
     case "resume": {
       const paths = dataPaths((await loadConfig(command.configPath, { credentials: false })).audit);
-      print(await resume(paths.pauseFile) ? "Resumed\n" : "It wasn't paused\n");
+      print(await resume(paths) ? "Resumed\n" : "It wasn't paused\n");
       return exitCodes.ok;
     }
     case "help":

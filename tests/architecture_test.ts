@@ -26,6 +26,7 @@ const edges = [
   "lib/audit/storage.ts",
   "lib/audit/hypercore_log.ts",
   "lib/audit/log_reader.ts",
+  "lib/audit/pause_file.ts",
   "lib/audit/seed_file.ts",
   "lib/audit/audit_service.ts",
 ];

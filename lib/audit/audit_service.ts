@@ -1,13 +1,13 @@
 import type { AuditConfig } from "../config/config.ts";
+import { type DataPaths, dataPaths } from "../config/data_paths.ts";
 import { messageOf, TightropeError } from "../domain/errors.ts";
 import type { Random } from "../env/random.ts";
 import type { AuditSink, LogHead } from "./audit_sink.ts";
 import { HypercoreLog } from "./hypercore_log.ts";
+import { pause } from "./pause_file.ts";
 import type { EventRecord, TransactionRecord } from "./record.ts";
 import { decodeTransaction, encodeEvent, encodeTransaction } from "./record_codec.ts";
 import { deriveKeySeed, loadOrCreateSeed } from "./seed_file.ts";
-
-const seedFileName = "seed";
 
 /**
  * The instance's two logs and its seed, in one data directory: `<storagePath>/<eventLog>`, `<storagePath>/<transactionHistory>`
@@ -16,17 +16,20 @@ const seedFileName = "seed";
 export class AuditService implements AuditSink {
   /** 32 bytes that the swarm's key pair is made of. */
   readonly swarmSeed: Uint8Array;
+  readonly #paths: DataPaths;
   readonly #maskedKeys: readonly string[];
   readonly #events: HypercoreLog;
   readonly #transactions: HypercoreLog;
 
   private constructor(
     swarmSeed: Uint8Array,
+    paths: DataPaths,
     maskedKeys: readonly string[],
     events: HypercoreLog,
     transactions: HypercoreLog,
   ) {
     this.swarmSeed = swarmSeed;
+    this.#paths = paths;
     this.#maskedKeys = maskedKeys;
     this.#events = events;
     this.#transactions = transactions;
@@ -45,14 +48,15 @@ export class AuditService implements AuditSink {
         { cause: error },
       );
     }
-    const seed = loadOrCreateSeed(`${storagePath}/${seedFileName}`, () => random.bytes(32));
+    const paths = dataPaths(config);
+    const seed = loadOrCreateSeed(paths.seedFile, () => random.bytes(32));
     const transactions = await HypercoreLog.open(
-      `${storagePath}/${config.transactionHistory}`,
+      paths.transactionLogDirectory,
       deriveKeySeed(seed, "transactions"),
     );
     try {
-      const events = await HypercoreLog.open(`${storagePath}/${config.eventLog}`, deriveKeySeed(seed, "events"));
-      return new AuditService(deriveKeySeed(seed, "swarm"), config.shouldMask, events, transactions);
+      const events = await HypercoreLog.open(paths.eventLogDirectory, deriveKeySeed(seed, "events"), { gatherMs: 50 });
+      return new AuditService(deriveKeySeed(seed, "swarm"), paths, config.shouldMask, events, transactions);
     } catch (error) {
       await transactions.close();
       throw error;
@@ -85,6 +89,10 @@ export class AuditService implements AuditSink {
   /** The logs' public keys, in hex: what a replica is verified against. */
   get publicKeys(): { readonly events: string; readonly transactions: string } {
     return { events: this.#events.publicKey, transactions: this.#transactions.publicKey };
+  }
+
+  async pause(): Promise<void> {
+    await pause(this.#paths);
   }
 
   /** Writes what waits and gives the logs free. */

@@ -12,4 +12,6 @@ export interface AuditSink {
   appendTransaction(record: TransactionRecord): Promise<LogHead>;
   /** Resolves when the record is written. */
   appendEvent(record: EventRecord): Promise<void>;
+  /** Pauses asking and paying as `tightrope pause` does; resolves when that would outlive a crash of this process. */
+  pause(): Promise<void>;
 }

@@ -16,6 +16,14 @@ const readAhead = 64;
 /** How many appends may wait. Callers wait for theirs, so only a flood gets here. */
 const maxWaiting = 100_000;
 
+export interface LogOptions {
+  /**
+   * How long a write waits for more records to take along, in milliseconds; 0 (the default): not at all. A log that nothing
+   * waits for leaves the disk to the one that money waits for.
+   */
+  readonly gatherMs?: number;
+}
+
 /** An ed25519 key pair from 32 secret bytes. */
 export function keyPairFromSeed(seed: Uint8Array): KeyPair {
   const publicKey = Buffer.alloc(32);
@@ -80,19 +88,22 @@ export class HypercoreLog {
   readonly #core: HypercoreInstance;
   readonly #keyPair: KeyPair;
   readonly #mark: Deno.FsFile;
+  readonly #gatherMs: number;
   #head: LogHead;
   #markSlot = 0;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
   #closing = false;
+  #endGathering: () => void = () => {};
 
-  private constructor(core: HypercoreInstance, keyPair: KeyPair, mark: Deno.FsFile, head: LogHead) {
+  private constructor(core: HypercoreInstance, keyPair: KeyPair, mark: Deno.FsFile, head: LogHead, gatherMs: number) {
     this.publicKey = keyPair.publicKey.toHex();
     this.#core = core;
     this.#keyPair = keyPair;
     this.#mark = mark;
     this.#head = head;
+    this.#gatherMs = gatherMs;
   }
 
   /**
@@ -101,7 +112,7 @@ export class HypercoreLog {
    * @throws TightropeError if another process writes the log, it belongs to another seed, is damaged, or is shorter or
    *   another than the mark says
    */
-  static async open(folder: string, keySeed: Uint8Array): Promise<HypercoreLog> {
+  static async open(folder: string, keySeed: Uint8Array, options: LogOptions = {}): Promise<HypercoreLog> {
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
     const keyPair = keyPairFromSeed(keySeed);
     let core: HypercoreInstance;
@@ -116,7 +127,7 @@ export class HypercoreLog {
       await checkAgainstMark(core, head, markPath);
       const mark = Deno.openSync(markPath, { read: true, write: true, create: true, mode: 0o600 });
       syncFolder(folder.replace(/[/\\][^/\\]+$/, ""));
-      const log = new HypercoreLog(core, keyPair, mark, head);
+      const log = new HypercoreLog(core, keyPair, mark, head, options.gatherMs ?? 0);
       // Both slots agree with the log from here on, whatever they held.
       log.#writeMark();
       log.#writeMark();
@@ -154,6 +165,7 @@ export class HypercoreLog {
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
+    this.#endGathering();
     await this.#writing;
     try {
       await this.#core.close();
@@ -165,6 +177,7 @@ export class HypercoreLog {
 
   async #writeAll(): Promise<void> {
     while (this.#waiting.length > 0) {
+      await this.#gather();
       const batch = this.#takeBatch();
       try {
         await this.#writeBatch(batch.map(({ block }) => block));
@@ -178,6 +191,17 @@ export class HypercoreLog {
       for (const { resolve } of batch) resolve(this.#head);
     }
     this.#writing = undefined;
+  }
+
+  async #gather(): Promise<void> {
+    if (this.#gatherMs === 0 || this.#closing) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.#gatherMs);
+      this.#endGathering = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #takeBatch(): Waiting[] {

@@ -159,6 +159,9 @@ export class Driver {
       case "authenticated":
         this.#parts.transport.markAuthenticated(effect.connection);
         break;
+      case "pause":
+        this.#run(this.#parts.audit.pause());
+        break;
       case "drained":
         this.#becomeDrained();
         break;

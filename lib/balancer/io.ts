@@ -38,4 +38,6 @@ export type Effect =
   | { readonly kind: "disconnect"; readonly connection: ConnectionId }
   /** The peer proved that it knows the secret: its connection no longer counts against the cap on strangers. */
   | { readonly kind: "authenticated"; readonly connection: ConnectionId }
+  /** Something contradicts our own rules: stay paused, across restarts too, until the operator resumes. */
+  | { readonly kind: "pause" }
   | { readonly kind: "drained" };

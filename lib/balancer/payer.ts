@@ -596,7 +596,7 @@ function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply 
   const { message } = request;
   state.requests.delete(request.id);
   answer(step, request.connection, message, { reason: toldReason(reason), ...more });
-  tellAnswer(step, request.peer, message, toldReason(reason));
+  tellAnswer(step, state.nodes[request.node]?.info?.pubkey, request.peer, message, toldReason(reason));
   const node = state.nodes[request.node];
   const side = node?.sides.get(message.channelPoint);
   const most = more.maxTokens === undefined ? "" : ` (at most ${sats(more.maxTokens)} now)`;
@@ -619,15 +619,22 @@ function answerPayment(step: Step, payment: Payment, reply: Reply): void {
   const { connection, message } = payment.asker;
   payment.asker = undefined;
   answer(step, connection, message, { ...reply, paymentHash: payment.paymentHash });
-  tellAnswer(step, payment.peer, message, reply.reason);
+  tellAnswer(step, payment.node, payment.peer, message, reply.reason);
 }
 
-function tellAnswer(step: Step, peer: NodePubkey, message: PayInvoice, reason: ToldReason | undefined): void {
+function tellAnswer(
+  step: Step,
+  node: NodePubkey | undefined,
+  peer: NodePubkey,
+  message: PayInvoice,
+  reason: ToldReason | undefined,
+): void {
   tell(step, {
     kind: "message-sent",
     level: "debug",
     message: `Answered ${nameOf(step.state, peer)} about ${sats(message.tokens)}: ${reason ?? "paid"}`,
     role: "payer",
+    ...(node === undefined ? {} : { node }),
     peer,
     channelPoint: message.channelPoint,
     amountSat: message.tokens,

@@ -148,12 +148,11 @@ export class DemoFold {
         else story.reasons.set(node, record.reason ?? record.message);
         return;
       case "message-sent":
-        if (record.details?.message !== "payInvoice") return;
-        this.#message({ atMs, from: node, to: peer, type: "payInvoice", detail: `${formatSat(amountSat)} sat` });
-        return;
-      case "message-received":
-        if (record.details?.message !== "paymentResult") return;
-        this.#message({ atMs, from: peer, to: node, type: "paymentResult", detail: record.reason ?? "paid" });
+        if (record.details?.message === "payInvoice") {
+          this.#message({ atMs, from: node, to: peer, type: "payInvoice", detail: `${formatSat(amountSat)} sat` });
+        } else if (record.details?.message === "paymentResult") {
+          this.#message({ atMs, from: node, to: peer, type: "paymentResult", detail: record.reason ?? "paid" });
+        }
         return;
       case "payment-started":
         story.action = { kind: "paying", by: node, amountSat };

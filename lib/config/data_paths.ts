@@ -11,10 +11,12 @@ export interface DataPaths {
   readonly seedFile: string;
   /** While it exists, the daemon neither asks nor pays. */
   readonly pauseFile: string;
+  /** How `resume` tells a running daemon; gone as soon as it has seen it. */
+  readonly resumeFile: string;
 }
 
 /** Names that a log may not take. */
-export const reservedDataNames: readonly string[] = ["seed", "paused"];
+export const reservedDataNames: readonly string[] = ["seed", "paused", "resumed"];
 
 export function dataPaths(audit: Pick<AuditConfig, "storagePath" | "eventLog" | "transactionHistory">): DataPaths {
   const directory = audit.storagePath;
@@ -24,5 +26,6 @@ export function dataPaths(audit: Pick<AuditConfig, "storagePath" | "eventLog" | 
     transactionLogDirectory: join(directory, audit.transactionHistory),
     seedFile: join(directory, "seed"),
     pauseFile: join(directory, "paused"),
+    resumeFile: join(directory, "resumed"),
   };
 }

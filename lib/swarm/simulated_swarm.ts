@@ -54,7 +54,7 @@ export class SimulatedSwarm {
       markAuthenticated: () => {},
       disconnect: (connection) => this.#drop(owned(connection), connection, "closed by this side"),
       close: () => {
-        if (endpoint) {
+        if (endpoint && this.#started.includes(endpoint)) {
           this.#started.splice(this.#started.indexOf(endpoint), 1);
           for (const [connection, link] of [...this.#links]) {
             if (owned(connection)) this.#drop(link, connection, "closing");

@@ -60,6 +60,10 @@ export class AuditWorker implements AuditSink {
     await this.handle.call("appendEvent", record);
   }
 
+  async pause(): Promise<void> {
+    await this.handle.call("pause");
+  }
+
   async close(): Promise<void> {
     await this.handle.call("close");
     this.handle.terminate();

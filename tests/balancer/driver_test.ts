@@ -38,6 +38,7 @@ function parts(machine: Machine, audit: Partial<AuditSink> = {}) {
     audit: {
       appendTransaction: () => Promise.resolve({ length: 1, treeHash: "ab" }),
       appendEvent: () => Promise.resolve(),
+      pause: () => Promise.resolve(),
       ...audit,
     },
     clock: systemClock,

@@ -161,6 +161,8 @@ export class TestInstance {
   readonly effects: Effect[] = [];
   state: BalancerState;
   drained = false;
+  /** The pause that outlives the process. */
+  pauseFile = false;
   wallOffsetMs = 0;
   /** Answers a call in the node's place, or changes what it answered. */
   tamper: (node: NodePubkey, call: NodeCall, real: () => Promise<NodeReply>) => Promise<NodeReply> = (
@@ -206,7 +208,7 @@ export class TestInstance {
     return viewBalancer(this.state, this.harness.atMs);
   }
 
-  start(paused = false): void {
+  start(paused = this.pauseFile): void {
     const life = ++this.#life;
     const alive = () => life === this.#life;
     this.state = this.#create();
@@ -242,7 +244,7 @@ export class TestInstance {
     for (const node of nodes) await node.close();
   }
 
-  async restart(paused = false): Promise<void> {
+  async restart(paused = this.pauseFile): Promise<void> {
     await this.crash();
     this.start(paused);
   }
@@ -298,6 +300,9 @@ export class TestInstance {
         return this.#transport?.disconnect(effect.connection);
       case "authenticated":
         return this.#transport?.markAuthenticated(effect.connection);
+      case "pause":
+        this.pauseFile = true;
+        return;
       case "drained":
         this.drained = true;
         return;

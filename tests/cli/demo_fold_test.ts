@@ -50,7 +50,7 @@ Deno.test("DemoFold follows a channel from two secrets to a settled payment", ()
   fold.record("Alice", event("payment-started", paid), 6);
   assert.deepEqual(state(), { kind: "paying", by: "A", amountSat: 400_000n });
   fold.record("Alice", event("payment-settled", { ...paid, details: { tookMs: 5 } }), 7);
-  fold.record("Bob", event("message-received", { ...asked, details: { message: "paymentResult" } }), 8);
+  fold.record("Alice", event("message-sent", { ...paid, details: { message: "paymentResult" } }), 8);
   fold.record("Bob", event("payment-received", { ...asked, details: { tookMs: 12 } }), 9);
   balances(500_000);
   assert.deepEqual(state(), { kind: "balanced" });
