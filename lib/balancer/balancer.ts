@@ -55,6 +55,7 @@ import {
   type NodeState,
 } from "./state.ts";
 import { type Step, tell } from "./step.ts";
+import { tellUnmatchedSettings } from "./unmatched_settings.ts";
 
 export type { BalancerConfig, BalancerState } from "./state.ts";
 export { type BalancerView, type ChannelView, viewBalancer } from "./view.ts";
@@ -127,6 +128,7 @@ const nodeHandlers: NodeHandlers = {
     lookAtAsks(step, node, undefined);
     for (const side of node.sides.values()) considerAsking(step, node, side);
     readHistory(step, node);
+    tellUnmatchedSettings(step);
   },
   htlc: lookAtAsks,
 };

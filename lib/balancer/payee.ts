@@ -39,6 +39,8 @@ const longestBackOffMs = 600_000;
 const orphanMs = 5_000;
 /** However long the payer asks us to wait, we come back after an hour. */
 const longestRetryMs = 3_600_000;
+/** So long a reason that comes back to a channel is no news. */
+const sameReasonMs = 600_000;
 /** After this time the node's numbers have moved, if they ever will. */
 const longestRestMs = 60_000;
 
@@ -87,7 +89,7 @@ function whyNotNow(step: Step, node: NodeState, side: Side, minTimeMs: number): 
   return undefined;
 }
 
-/** Tells the reason once, when it changes. */
+/** Tells the reason once, when it changes. One that comes and goes with the traffic doesn't fill the screen. */
 function leave(
   step: Step,
   node: NodeState,
@@ -97,6 +99,9 @@ function leave(
 ): void {
   if (side.told === reason) return;
   side.told = reason;
+  const shownAtMs = side.shownAtMs.get(reason);
+  const isNews = shownAtMs === undefined || step.now.atMs - shownAtMs >= sameReasonMs;
+  if (isNews) side.shownAtMs.set(reason, step.now.atMs);
   const { channel } = side;
   const what = `${standing(nodeName(step.state, node), channel, settingsOf(step.state, node, channel))} of channel ${
     channelName(channel)
@@ -104,7 +109,7 @@ function leave(
   const amount = amountSat === undefined ? "" : ` (${sats(amountSat)})`;
   tell(step, {
     kind: "decision",
-    level: "info",
+    level: isNews ? "info" : "debug",
     message: `${what}: ${leaveReasons[reason]}${amount}`,
     reason,
     ...facts(node, side),

@@ -59,7 +59,7 @@ export function onTransport(step: Step, event: TransportEvent, handlers: PeerHan
       return;
     }
     case "status":
-      return tell(step, { kind: "transport", level: event.level, message: event.message });
+      return tell(step, { kind: "transport", level: event.level, message: `Swarm: ${event.message}` });
     default:
       return unreachable(event);
   }

@@ -6,7 +6,7 @@ import type { Sat } from "../domain/amounts.ts";
 import type { ChannelSnapshot } from "../domain/channel.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { DecodedInvoice } from "../domain/invoice.ts";
-import type { ToldReason } from "../domain/reasons.ts";
+import type { LeaveReason, ToldReason } from "../domain/reasons.ts";
 import type { NodeInfo } from "../lightning/node.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
 import type { Session } from "../protocol/session.ts";
@@ -59,6 +59,8 @@ export interface BalancerState {
   readonly troubles: Map<NodePubkey, { failures: number; untilMs: number }>;
   /** When to tell that nobody was found; undefined once somebody was, or it was told. */
   nobodyFoundAtMs: number | undefined;
+  /** Settings that are for nothing of ours were looked for. */
+  unmatchedTold: boolean;
   /** What is counted instead of being told one by one. */
   readonly ignored: { requests: number; strangers: number; reportAtMs: number | undefined };
 }
@@ -105,6 +107,8 @@ export interface Side {
   shared: boolean;
   /** The reason last told to the operator. */
   told: string | undefined;
+  /** When each reason was last told at level "info". */
+  readonly shownAtMs: Map<LeaveReason, number>;
   /** The open request of ours. */
   ask: RequestId | undefined;
   /** No request before. */
@@ -271,6 +275,7 @@ export function createState(config: BalancerConfig): BalancerState {
     payments: new Map(),
     troubles: new Map(),
     nobodyFoundAtMs: undefined,
+    unmatchedTold: false,
     ignored: { requests: 0, strangers: 0, reportAtMs: undefined },
   };
 }
@@ -311,6 +316,7 @@ export function createSide(channel: ChannelSnapshot): Side {
     channel,
     shared: false,
     told: undefined,
+    shownAtMs: new Map(),
     ask: undefined,
     notBeforeMs: -Infinity,
     failures: 0,
