@@ -67,8 +67,12 @@ function fieldText(value: unknown): string {
 /** An event as a log line: its sentence, and the ids by which it is found again. */
 export function formatEventLine(record: EventRecord, format: LogFormat, options: OutputOptions): string {
   if (format === "json") return formatRecordJson(record);
+  const channel = record.channelId && channelText(record.channelId);
   const fields: LogFields = {
-    channel: record.channelId && channelText(record.channelId),
+    // Most sentences name it.
+    channel: channel !== undefined && record.message.split(" ").some((word) => word.replace(/[.:,]$/, "") === channel)
+      ? undefined
+      : channel,
     hash: record.paymentHash && shortKey(record.paymentHash),
   };
   return formatLogLine(

@@ -5,7 +5,10 @@ Deno.test("a channel that traffic moves in and out of a zone is told of each tim
   const harness = new Harness();
   const [alice, bob] = [harness.node("alice"), harness.node("bob")];
   const point = harness.channel(alice, bob, 1_003_470, 405_000);
-  const instance = harness.instance({ nodes: [alice, bob] });
+  const instance = harness.instance({
+    nodes: [alice, bob],
+    limits: { idSettings: [{ id: { kind: "alias", alias: "bob" }, settings: { balancePoint: 0.3 } }] },
+  });
   await harness.run(1_000);
   // Alice's share: 59.5 %, 60.5 %, 59.5 %, …
   for (let i = 0; i < 100; i++) {

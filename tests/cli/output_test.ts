@@ -111,7 +111,11 @@ Deno.test("formatRecordText() prints a log for people", async (t) => {
 Deno.test("formatEventLine() and formatLogLine() print log lines", () => {
   assert.equal(
     formatEventLine(event, "text", plain),
-    "2026-01-02 03:04:05.678 [INF] Paid 250,000 sat to bob over 800000x1x0. channel=800000x1x0 hash=d4d4d4d4d4…",
+    "2026-01-02 03:04:05.678 [INF] Paid 250,000 sat to bob over 800000x1x0. hash=d4d4d4d4d4…",
+  );
+  assert.equal(
+    formatEventLine({ ...event, message: "Paid 250,000 sat." }, "text", plain),
+    "2026-01-02 03:04:05.678 [INF] Paid 250,000 sat. channel=800000x1x0 hash=d4d4d4d4d4…",
   );
   assert.deepEqual(
     JSON.parse(formatEventLine(event, "json", plain)).message,
