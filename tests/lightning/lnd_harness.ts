@@ -15,7 +15,7 @@ export const testTimings: Partial<LndTimings> = {
   callTimeoutMs: 5_000,
   backoffMinMs: 5,
   backoffMaxMs: 10,
-  credentialCheckMs: 20,
+  checkMs: 20,
 };
 
 /** Alice opened a channel of 1,000,000 sat to Bob and pushed 100,000; both have an LND of their own. */

@@ -1,14 +1,16 @@
 import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
 import type { LndNodeConfig } from "../../config/config.ts";
 import { messageOf, TightropeError, unreachable } from "../../domain/errors.ts";
+import type { Clock } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
+import { systemClock, systemRandom } from "../../env/system.ts";
 import type { NodeInfo } from "../node.ts";
 import type { CheckReport, CheckResult } from "./check_report.ts";
 import { LndConnection, RpcFailure, rpcPath } from "./connection.ts";
 import { nodeInfo } from "./convert.ts";
 import { readCredentials } from "./credential_files.ts";
 import type { LndCredentials } from "./credentials.ts";
-import { causeOf, lightningError, rpcCode, type RpcStatus } from "./errors.ts";
+import { type CallContext, causeOf, lightningError, rpcCode, type RpcStatus } from "./errors.ts";
 import { Invoices } from "./gen/invoices_pb.ts";
 import { Lightning } from "./gen/lightning_pb.ts";
 import { Router } from "./gen/router_pb.ts";
@@ -16,7 +18,8 @@ import { State, WalletState } from "./gen/stateservice_pb.ts";
 import type { NeededRpc } from "./permissions.ts";
 
 export interface CheckOptions {
-  readonly random: Random;
+  readonly random?: Random;
+  readonly clock?: Clock;
   /** Deadline of each call; default 10 s. */
   readonly timeoutMs?: number;
   /** How long a stream that says nothing is waited for before it counts as allowed; default 0.5 s. */
@@ -24,7 +27,7 @@ export interface CheckOptions {
 }
 
 /** Finds out whether a configured node can be used: reachable, itself, unlocked, and every needed RPC allowed. Changes nothing at the node. */
-export async function checkNode(config: LndNodeConfig, options: CheckOptions): Promise<CheckReport> {
+export async function checkNode(config: LndNodeConfig, options: CheckOptions = {}): Promise<CheckReport> {
   const { socket } = config;
   let credentials: LndCredentials;
   try {
@@ -37,10 +40,12 @@ export async function checkNode(config: LndNodeConfig, options: CheckOptions): P
   const connection = new LndConnection(credentials, {
     socket,
     tlsServerName: config.tlsServerName,
-    reconnectMs: { min: 1_000, max: 10_000 },
+    // The first failure ends the check.
+    reconnectMs: { min: 10, max: 100 },
   });
   try {
-    return await new NodeCheck(socket, connection, options).run();
+    const certificateExpired = credentials.certificate.expiresAtWallMs < (options.clock ?? systemClock).now().wallMs;
+    return await new NodeCheck({ socket, certificateExpired }, connection, options).run();
   } finally {
     connection.close();
   }
@@ -50,14 +55,18 @@ export async function checkNode(config: LndNodeConfig, options: CheckOptions): P
 type Probe = (timeoutMs: number) => Promise<RpcStatus>;
 
 class NodeCheck {
-  readonly #socket: string;
+  readonly #node: Pick<CallContext, "socket" | "certificateExpired">;
   readonly #connection: LndConnection;
   readonly #options: CheckOptions;
   readonly #timeoutMs: number;
   readonly #results: CheckResult[] = [];
 
-  constructor(socket: string, connection: LndConnection, options: CheckOptions) {
-    this.#socket = socket;
+  constructor(
+    node: Pick<CallContext, "socket" | "certificateExpired">,
+    connection: LndConnection,
+    options: CheckOptions,
+  ) {
+    this.#node = node;
     this.#connection = connection;
     this.#options = options;
     this.#timeoutMs = options.timeoutMs ?? 10_000;
@@ -71,7 +80,7 @@ class NodeCheck {
         for (const [rpc, probe] of Object.entries(this.#probes())) this.#judge(rpc, await probe(this.#timeoutMs));
       }
     }
-    return { socket: this.#socket, info, results: this.#results };
+    return { socket: this.#node.socket, info, results: this.#results };
   }
 
   /** Connects and asks for the wallet's state. */
@@ -107,7 +116,7 @@ class NodeCheck {
   }
 
   #probes(): Readonly<Record<Exclude<NeededRpc, "/lnrpc.Lightning/GetInfo">, Probe>> {
-    const unknownHash = this.#options.random.bytes(32);
+    const unknownHash = (this.#options.random ?? systemRandom).bytes(32);
     const { method: lightning } = Lightning;
     const { method: router } = Router;
     return {
@@ -169,7 +178,7 @@ class NodeCheck {
   }
 
   #fail(what: string, status: RpcStatus, rpc: string): false {
-    const { message, remedy } = lightningError(status, { socket: this.#socket, rpc, timeoutMs: this.#timeoutMs });
+    const { message, remedy } = lightningError(status, { ...this.#node, rpc, timeoutMs: this.#timeoutMs });
     this.#results.push({ kind: kindOf(status), what, message, remedy });
     return false;
   }

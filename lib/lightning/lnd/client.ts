@@ -52,19 +52,18 @@ const decodeParallel = 16;
  */
 export class LndNode implements LightningNode {
   readonly #link: LndLink;
-  readonly #clock: Clock;
   readonly #random: Random;
   #watching: Promise<void> | undefined;
 
   constructor(config: LndNodeConfig, options: LndNodeOptions = {}) {
-    this.#link = new LndLink(config, { ...defaultLndTimings, ...options.timings });
-    this.#clock = options.clock ?? systemClock;
+    const timings = { ...defaultLndTimings, ...options.timings };
+    this.#link = new LndLink(config, timings, options.clock ?? systemClock);
     this.#random = options.random ?? systemRandom;
   }
 
   watch(onEvent: (event: NodeEvent) => void): Promise<void> {
     invariant(this.#watching === undefined, "a node is watched once");
-    this.#watching = new NodeWatch(this.#link, this.#clock, this.#random, onEvent).run();
+    this.#watching = new NodeWatch(this.#link, this.#random, onEvent).run();
     return this.#watching;
   }
 

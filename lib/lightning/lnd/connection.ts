@@ -105,6 +105,8 @@ export class LndConnection {
   constructor(credentials: LndCredentials, options: ConnectionOptions) {
     const { certificate } = credentials;
     grpc.experimental.registerResolver(scheme, SocketResolver);
+    // What goes wrong is told by the calls; the library's own lines would stand between the program's.
+    grpc.setLogVerbosity(grpc.logVerbosity.NONE);
     this.#metadata = new grpc.Metadata();
     this.#metadata.set("macaroon", credentials.macaroonHex);
     const channelCredentials = grpc.credentials.createSsl(Buffer.from(certificate.pem), null, null, {

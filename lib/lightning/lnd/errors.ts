@@ -46,6 +46,8 @@ export interface CallContext {
   readonly socket: string;
   readonly rpc: string;
   readonly timeoutMs?: number;
+  /** The pinned certificate's time is over: the handshake's own words don't always say so. */
+  readonly certificateExpired?: boolean;
 }
 
 /** LND's words when the macaroon itself is refused, whatever the RPC. */
@@ -136,7 +138,7 @@ export function lightningError(status: RpcStatus, context: CallContext): Lightni
         "Correct `socket`, or the machine's name resolution.",
       );
     case "certificate":
-      return certificateError(socket, words);
+      return certificateError(socket, words, context.certificateExpired ?? false);
     case "macaroon":
       return new LightningError(
         "permission",
@@ -182,8 +184,8 @@ export function lightningError(status: RpcStatus, context: CallContext): Lightni
   }
 }
 
-function certificateError(socket: string, words: string): LightningError {
-  if (/expired/i.test(words)) {
+function certificateError(socket: string, words: string, expired: boolean): LightningError {
+  if (expired || /expired/i.test(words)) {
     return new LightningError(
       "unavailable",
       `The certificate of LND at ${socket} has expired`,

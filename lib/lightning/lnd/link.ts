@@ -1,6 +1,7 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { LndNodeConfig } from "../../config/config.ts";
 import { messageOf, TightropeError } from "../../domain/errors.ts";
+import type { Clock } from "../../env/clock.ts";
 import { LightningError } from "../node.ts";
 import { LndConnection, RpcFailure, rpcPath } from "./connection.ts";
 import { readCredentials } from "./credential_files.ts";
@@ -16,8 +17,8 @@ export interface LndTimings {
   /** Wait before connecting again: from the first to the last. */
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;
-  /** How often the certificate and macaroon files are compared with what is in use. */
-  readonly credentialCheckMs: number;
+  /** How often the certificate and macaroon files are compared with what is in use, and a node without streams is asked whether it is there. */
+  readonly checkMs: number;
 }
 
 export const defaultLndTimings: LndTimings = {
@@ -25,7 +26,7 @@ export const defaultLndTimings: LndTimings = {
   listTimeoutMs: 60_000,
   backoffMinMs: 1_000,
   backoffMaxMs: 60_000,
-  credentialCheckMs: 10_000,
+  checkMs: 10_000,
 };
 
 /** grpc-js's own bound on the wait before it connects again. */
@@ -38,13 +39,15 @@ const reconnectMaxMs = 10_000;
 export class LndLink {
   readonly config: LndNodeConfig;
   readonly timings: LndTimings;
+  readonly #clock: Clock;
   readonly #closing = new AbortController();
   #current: { readonly credentials: LndCredentials; readonly connection: LndConnection } | undefined;
   #connecting: Promise<LndConnection> | undefined;
 
-  constructor(config: LndNodeConfig, timings: LndTimings) {
+  constructor(config: LndNodeConfig, timings: LndTimings, clock: Clock) {
     this.config = config;
     this.timings = timings;
+    this.#clock = clock;
   }
 
   /** Aborted once the link was closed. */
@@ -52,9 +55,10 @@ export class LndLink {
     return this.#closing.signal;
   }
 
-  /** Until when the certificate in use is valid; undefined before the first connection. */
-  get certificateExpiresAtWallMs(): number | undefined {
-    return this.#current?.credentials.certificate.expiresAtWallMs;
+  /** How long the certificate in use stays valid (negative: not any more); undefined before the first connection. */
+  certificateLeftMs(): number | undefined {
+    const expiresAtWallMs = this.#current?.credentials.certificate.expiresAtWallMs;
+    return expiresAtWallMs === undefined ? undefined : expiresAtWallMs - this.#clock.now().wallMs;
   }
 
   /** The connection in use, or the first one. */
@@ -99,7 +103,13 @@ export class LndLink {
 
   errorOf(status: RpcStatus, rpc: string, timeoutMs?: number): LightningError {
     const { socket } = this.config;
-    return lightningError(status, { socket, rpc, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+    const certificateExpired = (this.certificateLeftMs() ?? 0) < 0;
+    return lightningError(status, {
+      socket,
+      rpc,
+      certificateExpired,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    });
   }
 
   asLightningError(error: unknown, rpc: string, timeoutMs?: number): LightningError {

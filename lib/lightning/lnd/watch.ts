@@ -1,6 +1,5 @@
 import type { DescMessage, DescMethodServerStreaming, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { messageOf } from "../../domain/errors.ts";
-import type { Clock } from "../../env/clock.ts";
 import { type Random, randomFraction } from "../../env/random.ts";
 import { LightningError, type NodeEvent } from "../node.ts";
 import { backoffMs } from "./backoff.ts";
@@ -20,7 +19,6 @@ const expiryNoticeMs = 14 * 86_400_000;
 /** Connects to a node, tells what happens, and connects again until the link is closed. */
 export class NodeWatch {
   readonly #link: LndLink;
-  readonly #clock: Clock;
   readonly #random: Random;
   readonly #tell: (event: NodeEvent) => void;
   /** What was told last: `up` and `down` alternate. */
@@ -28,9 +26,8 @@ export class NodeWatch {
   #lastTrouble = "";
   readonly #warned = new Set<string>();
 
-  constructor(link: LndLink, clock: Clock, random: Random, onEvent: (event: NodeEvent) => void) {
+  constructor(link: LndLink, random: Random, onEvent: (event: NodeEvent) => void) {
     this.#link = link;
-    this.#clock = clock;
     this.#random = random;
     this.#tell = onEvent;
   }
@@ -103,13 +100,21 @@ export class NodeWatch {
           message,
           remedy: `${remedy} Until then changes are seen with the next poll only.`,
         });
-        return await aborted(signal);
+        return await this.#untilGone(connection, signal);
       }
       if (status.code !== rpcCode.ok && cause === "macaroon") throw this.#link.errorOf(status, rpc);
       // LND's streams also end without an error: only a question tells whether the node is gone.
       await this.#assertServing(connection);
       await sleep(this.#backoffMs(attempt), signal);
       if (this.#told === "up" && !signal.aborted) this.#tell({ kind: "channel" });
+    }
+  }
+
+  /** Without the stream nothing tells of a loss but the answer to a question. */
+  async #untilGone(connection: LndConnection, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(this.#link.timings.checkMs, signal);
+      if (!signal.aborted) await this.#assertServing(connection);
     }
   }
 
@@ -137,7 +142,7 @@ export class NodeWatch {
   /** Resolves when the certificate or macaroon file holds something new. */
   async #untilRenewed(signal: AbortSignal): Promise<void> {
     for (let unreadable = 0; !signal.aborted;) {
-      await sleep(this.#link.timings.credentialCheckMs, signal);
+      await sleep(this.#link.timings.checkMs, signal);
       if (signal.aborted) return;
       this.#warn(this.#expiryWarning());
       try {
@@ -186,10 +191,8 @@ export class NodeWatch {
   }
 
   #expiryWarning(): Warning | undefined {
-    const expiresAtWallMs = this.#link.certificateExpiresAtWallMs;
-    if (expiresAtWallMs === undefined) return undefined;
-    const leftMs = expiresAtWallMs - this.#clock.now().wallMs;
-    if (leftMs > expiryNoticeMs || leftMs <= 0) return undefined;
+    const leftMs = this.#link.certificateLeftMs();
+    if (leftMs === undefined || leftMs > expiryNoticeMs || leftMs <= 0) return undefined;
     const days = Math.floor(leftMs / 86_400_000);
     return {
       kind: "warning",
@@ -233,12 +236,5 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
     };
     const timer = setTimeout(done, ms);
     signal.addEventListener("abort", done);
-  });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }

@@ -76,6 +76,9 @@ interface FollowedStream {
 /** How long a call that gets no answer is looked at again. */
 const heldCheckMs = 10;
 
+/** How many turns of 2 ms close() leaves to clients that are closing their connections. */
+const leavingTurns = 50;
+
 const services: readonly DescService[] = [Lightning, Router, Invoices, State];
 
 const lockedTexts: Readonly<Partial<Record<WalletStateName, string>>> = {
@@ -190,12 +193,13 @@ export class LndServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Stops serving; the node itself stays as it is. */
+  /** Stops serving; the node itself stays as it is. Clients that are just leaving have a moment to do so. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#unsubscribe();
     await this.#transition;
+    for (let turn = 0; turn < leavingTurns && this.#sockets.size > 0; turn++) await sleep(2);
     await this.#shut();
     await Promise.allSettled(this.#held);
   }
