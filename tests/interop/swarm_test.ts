@@ -7,6 +7,8 @@ import { FIVE_PERCENT, lossyListener } from "../udx/lossy.ts";
 import { NodePeer } from "./node_peer.ts";
 
 const TEN_MB = 10 * 1024 * 1024;
+/** hyperdht tries its own addresses before it connects, with a timer of 500 ms that it never stops. */
+const ADDRESS_PROBE_MS = 500;
 
 /** The part of an encrypted connection that is used here. */
 interface Connection {
@@ -41,6 +43,7 @@ async function meetAndExchange(udx: UDX, ourRole: "client" | "server"): Promise<
       await nodeJoins();
     }
     const connection = await met;
+    const probesEnd = new Promise((resolve) => setTimeout(resolve, ADDRESS_PROBE_MS));
     connection.on("error", () => {});
     assert.equal(connection.handshakeHash.length, 64);
 
@@ -66,6 +69,7 @@ async function meetAndExchange(udx: UDX, ourRole: "client" | "server"): Promise<
       told.set(event.kind, event);
     }
     await receivedAll;
+    await probesEnd;
     assert.equal(told.get("received")!.sha256, sent.digest("hex"), "what Node received is what we sent");
     assert.equal(received.digest("hex"), told.get("sent")!.sha256, "what we received is what Node sent");
   } finally {
