@@ -4,6 +4,7 @@ import { Duplex, Writable } from "streamx";
 import { type Family, isIP } from "./ip.ts";
 import { type Packet, writeU32 } from "./packet.ts";
 import { DeadlineTimer, monotonicMs, type RemoteAddress, type SocketStream, UDXSocket } from "./socket.ts";
+import { UnreadBytes } from "./unread_bytes.ts";
 import { type Route, type StreamEvent, type StreamFailure, StreamMachine } from "./stream.ts";
 
 /** Decides about packets that reach a stream through a socket it isn't connected on: true drops them. */
@@ -38,6 +39,9 @@ export interface SocketRoute extends Route {
   readonly address: DatagramAddress;
 }
 
+/** Smaller payloads are copied for the reader: a view would keep a whole receive slab alive for a few bytes. */
+const SMALLEST_VIEW_BYTES = 256;
+
 interface Flush {
   readonly untilBytes: number;
   readonly resolve: (delivered: boolean) => void;
@@ -66,7 +70,7 @@ export class UDXStream extends Duplex implements SocketStream {
   #writeCallback: ((error: Error | null) => void) | null = null;
   #destroyCallback: ((error: Error | null) => void) | null = null;
   /** Delivered by the machine, not yet taken by the reader. */
-  #unread: Uint8Array[] = [];
+  readonly #unread = new UnreadBytes();
   #readerFull = false;
   #ended = false;
   #flushes: Flush[] = [];
@@ -349,12 +353,12 @@ export class UDXStream extends Duplex implements SocketStream {
   #onEvent(event: StreamEvent): void {
     switch (event.kind) {
       case "data":
-        this.#unread.push(event.bytes);
-        if (!this.#readerFull) this.#feedReader();
+        if (this.#readerFull) this.#unread.add(event.bytes);
+        else this.#giveReader(event.bytes);
         return;
       case "end":
         this.#ended = true;
-        if (this.#unread.length === 0) this.push(null);
+        if (this.#unread.empty) this.push(null);
         return;
       case "message":
         this.emit("message", toBuffer(event.bytes));
@@ -377,23 +381,24 @@ export class UDXStream extends Duplex implements SocketStream {
 
   // Reading.
 
+  #giveReader(bytes: Uint8Array): void {
+    this.#readerFull = !this.push(toBuffer(bytes.length < SMALLEST_VIEW_BYTES ? bytes.slice() : bytes));
+    this.#machine.consumed(bytes.length);
+  }
+
   #feedReader(): void {
-    let taken = 0;
-    let consumed = 0;
     this.#readerFull = false;
-    while (taken < this.#unread.length && !this.#readerFull) {
-      const bytes = this.#unread[taken++]!;
-      consumed += bytes.length;
-      this.#readerFull = !this.push(toBuffer(bytes));
+    while (!this.#readerFull) {
+      const bytes = this.#unread.take();
+      if (bytes === null) break;
+      this.#giveReader(bytes);
     }
-    this.#unread = taken === this.#unread.length ? [] : this.#unread.slice(taken);
-    this.#machine.consumed(consumed);
-    if (this.#unread.length === 0 && this.#ended) this.push(null);
+    if (this.#unread.empty && this.#ended) this.push(null);
   }
 
   override _read(callback: (error: Error | null) => void): void {
     this.#readerFull = false;
-    if (this.#unread.length > 0) {
+    if (!this.#unread.empty) {
       this.#feedReader();
       this.#update(monotonicMs());
     }

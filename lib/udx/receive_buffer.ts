@@ -13,6 +13,12 @@ interface Early {
   readonly payload: Uint8Array;
 }
 
+/** Numbers from `start` up to, not including, `end`. */
+interface Block {
+  start: number;
+  end: number;
+}
+
 /** What `ReceiveBuffer.accept` did with a packet. */
 export type Acceptance = "in-order" | "early" | "duplicate" | "no-room";
 
@@ -28,13 +34,13 @@ export class ReceiveBuffer {
   readonly #maxBytes: number;
   readonly #early = new Map<number, Early>();
   #earlyBytes = 0;
-  #earlyEnd = 0;
+  /** The numbers of the early packets, as blocks that neither touch nor overlap, lowest first. */
+  #blocks: Block[] = [];
   #unreadBytes = 0;
 
   constructor(next: number, maxBytes: number) {
     this.next = next;
     this.#maxBytes = maxBytes;
-    this.#earlyEnd = next;
   }
 
   get hasGaps(): boolean {
@@ -62,14 +68,17 @@ export class ReceiveBuffer {
     // Early packets don't count here: the one that closes the gap must get in, or nothing ever would.
     if (this.#unreadBytes >= this.#maxBytes) return "no-room";
     this.#take(packet.type, packet.payload, deliver);
-    while (this.#early.size > 0 && !this.ended) {
-      const early = this.#early.get(this.next);
-      if (early === undefined) break;
-      this.#early.delete(this.next);
+    if (this.#blocks[0]?.start === this.next) this.#takeFirstBlock(this.#blocks.shift()!, deliver);
+    return "in-order";
+  }
+
+  #takeFirstBlock(block: Block, deliver: (payload: Uint8Array) => void): void {
+    for (let seq = block.start; seq !== block.end && !this.ended; seq = seqAdd(seq, 1)) {
+      const early = this.#early.get(seq)!;
+      this.#early.delete(seq);
       this.#earlyBytes -= early.payload.length;
       this.#take(early.type, early.payload, deliver);
     }
-    return "in-order";
   }
 
   #take(type: number, payload: Uint8Array, deliver: (payload: Uint8Array) => void): void {
@@ -93,8 +102,35 @@ export class ReceiveBuffer {
     // A copy: the view would keep the whole receive slab alive, and with it whatever else arrived meanwhile.
     this.#early.set(packet.seq, { type: packet.type, payload: payload.slice() });
     this.#earlyBytes += payload.length;
-    if (this.#early.size === 1 || seqDiff(packet.seq, this.#earlyEnd) >= 0) this.#earlyEnd = seqAdd(packet.seq, 1);
+    this.#addToBlocks(packet.seq);
     return "early";
+  }
+
+  #addToBlocks(seq: number): void {
+    const after = this.#firstBlockBehind(seq);
+    const below = this.#blocks[after - 1];
+    const above = this.#blocks[after];
+    const end = seqAdd(seq, 1);
+    if (below?.end === seq) {
+      below.end = end;
+      if (above?.start === end) {
+        below.end = above.end;
+        this.#blocks.splice(after, 1);
+      }
+    } else if (above?.start === end) above.start = seq;
+    else this.#blocks.splice(after, 0, { start: seq, end });
+  }
+
+  /** The index of the first block that starts after a number: a binary search, since a hostile peer makes many. */
+  #firstBlockBehind(seq: number): number {
+    let low = 0;
+    let high = this.#blocks.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (seqDiff(this.#blocks[middle]!.start, seq) > 0) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   /**
@@ -103,26 +139,19 @@ export class ReceiveBuffer {
    * of the middle: a sender that sees every acknowledgement, or most, misses nothing.
    */
   sackBlocks(): number[] {
-    const blocks: number[] = [];
-    let missing = this.#early.size;
-    let open = false;
-    for (let seq = seqAdd(this.next, 1); missing > 0; seq = seqAdd(seq, 1)) {
-      if (seqDiff(seq, this.#earlyEnd) >= 0) break;
-      if (this.#early.has(seq)) {
-        missing--;
-        if (open) blocks[blocks.length - 1] = seqAdd(seq, 1);
-        else blocks.push(seq, seqAdd(seq, 1));
-        open = true;
-      } else open = false;
+    const count = this.#blocks.length;
+    const sacks: number[] = [];
+    const lowest = count > MAX_SACK_BLOCKS ? LOWEST_SACK_BLOCKS : count;
+    for (let i = 0; i < lowest; i++) sacks.push(this.#blocks[i]!.start, this.#blocks[i]!.end);
+    for (let i = Math.max(lowest, count - MAX_SACK_BLOCKS + lowest); i < count; i++) {
+      sacks.push(this.#blocks[i]!.start, this.#blocks[i]!.end);
     }
-    if (blocks.length > MAX_SACK_BLOCKS * 2) {
-      blocks.splice(LOWEST_SACK_BLOCKS * 2, blocks.length - MAX_SACK_BLOCKS * 2);
-    }
-    return blocks;
+    return sacks;
   }
 
   clear(): void {
     this.#early.clear();
+    this.#blocks = [];
     this.#earlyBytes = 0;
   }
 }
