@@ -41,7 +41,7 @@ export async function checkNode(config: LndNodeConfig, options: CheckOptions = {
     socket,
     tlsServerName: config.tlsServerName,
     // The first failure ends the check.
-    reconnectMs: { min: 10, max: 100 },
+    reconnectMs: { min: 5, max: 10 },
   });
   try {
     const certificateExpired = credentials.certificate.expiresAtWallMs < (options.clock ?? systemClock).now().wallMs;

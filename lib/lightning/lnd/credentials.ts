@@ -88,8 +88,9 @@ function derToPem(der: Uint8Array): string {
  */
 export function tlsServerName(certificate: PinnedCertificate, configured: string): string {
   if (certificate.dnsNames.includes(configured)) return configured;
+  const named = certificate.dnsNames.find((name) => !name.includes("*"));
   // An address is no server name (RFC 6066 §3).
-  return certificate.dnsNames.find((name) => /[a-z]/i.test(name) && !name.includes("*")) ?? configured;
+  return named ?? (/^[0-9.]+$|:/.test(configured) ? "localhost" : configured);
 }
 
 /**
