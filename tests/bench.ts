@@ -1,11 +1,14 @@
-/** `deno task bench`: how soon a channel is back in balance. Ends by itself. */
+/** `deno task bench`: how soon a channel is back in balance, and what that rests on. Ends by itself, in about a minute. */
 import { benchRebalancing } from "./app/rebalance_bench.ts";
+import { benchAudit } from "./audit/audit_bench.ts";
 import { renderTable } from "./bench_table.ts";
+import { benchUdx } from "./udx/udx_bench.ts";
 
-const rounds = 12;
+const rounds = 50;
 
-console.log(`From imbalance to settled, ms; refreshRate 10 s; n = ${rounds}`);
-console.log(renderTable(
-  { name: "", cells: ["p50", "p99", "beyond the payment: p50", "p99", "both sides see it: p50", "p99"] },
-  await benchRebalancing(rounds),
-));
+const rebalancing = await benchRebalancing(rounds);
+console.log(`${renderTable(rebalancing.header, rebalancing.rows)}\n`);
+const audit = await benchAudit();
+console.log(`${renderTable(audit.header, audit.rows)}\n`);
+const udx = await benchUdx();
+console.log(renderTable(udx.header, udx.rows));

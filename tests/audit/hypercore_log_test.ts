@@ -243,3 +243,16 @@ Deno.test("HypercoreLog: a torn or lagging mark is no reason to refuse", async (
     }
   });
 });
+
+Deno.test("HypercoreLog gathers records into one write, and writes at once when it is closed", async () => {
+  await inTempFolder(async (folder) => {
+    const log = await HypercoreLog.open(`${folder}/log`, seed, { gatherMs: 3_600_000 });
+    const heads = Promise.all([log.append(block(0)), log.append(block(1))]);
+    await log.close();
+    // The first one hears of both: they went to the disk together.
+    assert.deepEqual((await heads).map(({ length }) => length), [2, 2]);
+    const again = await HypercoreLog.open(`${folder}/log`, seed);
+    assert.deepEqual(await readTexts(again), ["record 0", "record 1"]);
+    await again.close();
+  });
+});
