@@ -36,7 +36,8 @@ function readJson<T>(url: URL): T {
 }
 
 function standIns(): string[] {
-  return [...Deno.readDirSync(new URL("lib/npm/", root))].map((entry) => entry.name).sort();
+  return [...Deno.readDirSync(new URL("lib/npm/", root))].filter((entry) => entry.isDirectory)
+    .map((entry) => entry.name).sort();
 }
 
 function* filesIn(folder: URL): Generator<string> {
