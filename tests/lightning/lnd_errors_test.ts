@@ -27,6 +27,7 @@ const statuses: [number, string, FailureCause][] = [
   [14, "No connection established. Last error: null. Resolution note: ", "connection"],
   [14, "Connection dropped", "connection"],
   [13, "Received RST_STREAM with code 2 triggered by internal client error: write EPIPE", "connection"],
+  [8, "Bandwidth exhausted or memory limit exceeded", "connection"],
   [13, "internal server error", "refusal"],
   [4, "Deadline exceeded after 5.006s,remote_addr=127.0.0.1:21009", "deadline"],
   [12, "unknown method GetInfo for service lnrpc.Lightning", "method"],

@@ -76,7 +76,9 @@ export function causeOf(status: RpcStatus): FailureCause {
     case rpcCode.unavailable:
       return connectionCause(details);
   }
-  // grpc-js's words when the connection breaks while a request is being written.
+  // grpc-js's words when the server sent the connection away (HTTP/2's ENHANCE_YOUR_CALM).
+  if (code === rpcCode.resourceExhausted && /^Bandwidth exhausted/.test(details)) return "connection";
+  // And when it breaks while a request is being written.
   if (code === rpcCode.internal && /RST_STREAM|internal client error|EPIPE|ECONNRESET/.test(details)) {
     return "connection";
   }
