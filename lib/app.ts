@@ -127,7 +127,8 @@ export class Instance {
     this.#swarm.handle.terminate();
     this.#lightning.handle.terminate();
     await closed;
-    await this.#audit.close();
+    // What a lost worker held is on disk as far as it was acknowledged; there is nobody left to close it.
+    if (!this.#audit.handle.ended) await this.#audit.close();
   }
 }
 

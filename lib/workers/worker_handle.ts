@@ -102,6 +102,11 @@ export class WorkerHandle {
     }
   }
 
+  /** Whether the worker is gone, lost or ended by us. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** Events of the worker, in order, from now on. */
   onEvent(handler: (event: unknown) => void): void {
     this.#onEvent = handler;

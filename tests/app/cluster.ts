@@ -179,7 +179,16 @@ export class Cluster implements AsyncDisposable {
 
   /** Starts the daemon; it ends with the cluster at the latest. */
   start(config: string, ...args: readonly string[]): Program {
-    const program = new Program("--config", config, "--logformat", "json", ...args);
+    return this.#keep(new Program(["--config", config, "--logformat", "json", ...args]));
+  }
+
+  /** The daemon, one of whose workers dies of SIGUSR2. */
+  startWithMortal(worker: string, config: string): Program {
+    const entry = new URL(`./mortal_worker.ts?worker=${worker}`, import.meta.url).href;
+    return this.#keep(new Program(["--config", config, "--logformat", "json"], entry));
+  }
+
+  #keep(program: Program): Program {
     this.#programs.push(program);
     return program;
   }

@@ -13,7 +13,7 @@ export const patienceMs = 60_000;
 function startArgs(): readonly string[] {
   const { tasks } = JSON.parse(Deno.readTextFileSync(new URL("deno.json", root)));
   const [command, ...args] = (tasks.start.command as string).split(" ");
-  if (command !== "deno" || args.at(-1) !== "main.ts") throw new Error("the task start doesn't run main.ts");
+  if (command !== "deno" || args.pop() !== "main.ts") throw new Error("the task start doesn't run main.ts");
   return args;
 }
 
@@ -35,9 +35,10 @@ export class Program implements AsyncDisposable {
   readonly stdout: string[] = [];
   #waiting: (() => void)[] = [];
 
-  constructor(...args: readonly string[]) {
+  /** @param entry what runs in place of main.ts, with the same rights */
+  constructor(args: readonly string[], entry = "main.ts") {
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: [...startArgs(), ...args],
+      args: [...startArgs(), entry, ...args],
       cwd: root,
       clearEnv: true,
       stdin: "null",
@@ -144,7 +145,7 @@ export class Program implements AsyncDisposable {
 
 /** Runs a command of the program to its end. */
 export async function runProgram(...args: readonly string[]): Promise<Output> {
-  await using program = new Program(...args);
+  await using program = new Program(args);
   return await program.ended();
 }
 

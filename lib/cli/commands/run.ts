@@ -4,7 +4,7 @@ import type { Command } from "../args.ts";
 import { exitCodeOf, exitCodes } from "../exit_codes.ts";
 import { version } from "../version.ts";
 import { loadConfig } from "./load_config.ts";
-import { reportError, ScreenLogger } from "./screen.ts";
+import { ScreenLogger } from "./screen.ts";
 import { StopSignals } from "./stop_signals.ts";
 
 /**
@@ -27,8 +27,17 @@ export async function run(command: Extract<Command, { kind: "run" }>): Promise<n
   const ended = await Promise.race([
     signals.first.then((signal) => ({ kind: "signal", signal }) as const),
     instance.failed.catch((error: unknown) => ({ kind: "failed", error }) as const),
+    signals.debuggerOpened.then((signal) => ({ kind: "debugger", signal }) as const),
   ]);
-  if (ended.kind === "failed") reportError(ended.error);
+  if (ended.kind === "debugger") {
+    screen.log(
+      "error",
+      `${ended.signal} opens the runtime to debuggers: ending at once. Send no such signal (to rotate logs, say); ` +
+        "what is under way is looked up at the next start",
+    );
+    return exitCodes.temporary;
+  }
+  if (ended.kind === "failed") screen.failure(ended.error);
   else screen.log("info", `${ended.signal}: starting nothing new, waiting for what runs`);
 
   const stopped = instance.stop().then(

@@ -1,5 +1,6 @@
 import { redactSecrets } from "../../audit/mask.ts";
 import type { EventRecord } from "../../audit/record.ts";
+import { TightropeError } from "../../domain/errors.ts";
 import type { LogFields, Logger, LogLevel } from "../../env/logger.ts";
 import { systemClock } from "../../env/system.ts";
 import type { LogOptions } from "../args.ts";
@@ -52,6 +53,12 @@ export class ScreenLogger implements Logger {
     if (!isShown(level, this.#options.logLevel)) return;
     const line = { atWallMs: systemClock.now().wallMs, level, message, ...(fields === undefined ? {} : { fields }) };
     printError(`${formatLogLine(line, this.#options.logFormat, { colour: this.#colour })}\n`);
+  }
+
+  /** What ends a running daemon. A bug of ours comes with its stack, outside of the log's form. */
+  failure(error: unknown): void {
+    if (error instanceof TightropeError) this.log("error", `${error.message}. ${error.remedy}`);
+    else reportError(error);
   }
 
   record(record: EventRecord): void {
