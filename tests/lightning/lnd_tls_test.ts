@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { X509Certificate } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import type { CredentialSource, LndNodeConfig } from "../../lib/config/config.ts";
+import { msat } from "../../lib/domain/amounts.ts";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
 import { VirtualClock } from "../../lib/env/virtual_clock.ts";
 import type { LndNode } from "../../lib/lightning/lnd/client.ts";
 import type { NodeEvent } from "../../lib/lightning/node.ts";
 import { type CertificatePair, lndCertificateSpec, makeCertificate } from "../../lib/lightning/sim/certificate.ts";
+import { standardMacaroons } from "../../lib/lightning/sim/macaroon.ts";
+import { isRefusal } from "../../lib/lightning/sim/model.ts";
 import { configOf, Pair } from "./lnd_harness.ts";
 
 /** Made with OpenSSL, for these tests alone: `signed` is `authority`'s, the others are their own. */
@@ -169,6 +172,46 @@ Deno.test("LndNode follows its files when LND renewed the certificate and the ma
     await watching;
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("LndNode.pay() goes on to its end while the credentials change", async () => {
+  await using pair = new Pair();
+  const server = await pair.serve(pair.alice);
+  const macaroonPath = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(macaroonPath, server.adminMacaroonHex);
+    const node = pair.connect(configOf(server, { macaroon: { kind: "file", path: macaroonPath } }));
+    const up = Promise.withResolvers<void>();
+    const renewed = Promise.withResolvers<void>();
+    node.watch((event) => {
+      if (event.kind === "up") up.resolve();
+      // A subscription anew: the new macaroon is in use.
+      if (event.kind === "channel") renewed.resolve();
+      assert.notEqual(event.kind, "down");
+    });
+    await up.promise;
+    const [channel] = await node.listChannels();
+    const preimage = "33".repeat(32);
+    const hash = createHash("sha256").update(preimage, "hex").digest("hex");
+    const held = pair.network.addInvoice(pair.bob, { valueMsat: msat(1_000_000n), hash });
+    assert.ok(!isRefusal(held));
+    const paying = node.pay({
+      invoice: held.paymentRequest,
+      paymentHash: held.paymentHash,
+      outgoingChannelId: channel!.shortChannelId,
+      timeoutSec: 5,
+      cltvLimitBlocks: 200,
+    });
+    while (pair.network.invoice(pair.bob, held.paymentHash)?.state !== "ACCEPTED") await node.getInfo();
+    await Deno.writeTextFile(macaroonPath, server.bakeMacaroon({ rootKeyId: "7", ops: standardMacaroons.admin }));
+    await renewed.promise;
+    server.revokeRootKey("0");
+    await node.listChannels();
+    assert.equal(pair.host.run((network) => network.settleInvoice(pair.bob, preimage)), undefined);
+    assert.equal((await paying).kind, "settled");
+  } finally {
+    await Deno.remove(macaroonPath);
   }
 });
 

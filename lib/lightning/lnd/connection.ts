@@ -209,7 +209,7 @@ export class LndConnection {
     return !this.#closed && this.#client.getChannel().getConnectivityState(false) === grpc.connectivityState.READY;
   }
 
-  /** Takes no new subscriptions' place: what runs goes on, and with its last call the connection closes. */
+  /** Its place was taken: what runs goes on, and with the last call the connection closes. */
   retire(): void {
     this.#retired = true;
     if (this.#calls.size === 0) this.close();
