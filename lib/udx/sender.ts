@@ -1,0 +1,609 @@
+/**
+ * The sending half of a stream: what was written, what is in flight, what got lost, and every timer. Pure state, like
+ * the `StreamMachine` that owns it.
+ */
+import { Congestion } from "./congestion.ts";
+import {
+  DATA,
+  encodeHeader,
+  END,
+  HEADER_BYTES,
+  MAX_SACK_BLOCKS,
+  type Packet,
+  seqAdd,
+  seqDiff,
+  writeU32,
+} from "./packet.ts";
+import { PacketList, PacketRing, type SentPacket } from "./packet_list.ts";
+import { Rack, RttEstimator, sentAfter } from "./recovery.ts";
+import { SendQueue } from "./send_queue.ts";
+
+/** Size of an IP packet that every path is taken to carry (as libudx). */
+export const BASE_MTU_BYTES = 1200;
+/** IP and UDP headers in front of the UDX header. */
+const IPV4_OVERHEAD_BYTES = 20 + 8;
+const IPV6_OVERHEAD_BYTES = 40 + 8;
+
+/** What the other side is taken to accept until it says so itself. */
+const INITIAL_SEND_WINDOW_BYTES = 4 * 1024 * 1024;
+/** Unacknowledged bytes, beyond the send window, above which the writer is told to wait. */
+const HIGH_WATER_BYTES = 262_144;
+/** Numbers in use between the oldest unacknowledged packet and the next one: bounds the ring, and a peer's SACK work. */
+const MAX_SPAN_PACKETS = 16_384;
+/** Retransmission timeouts of one packet after which the other side is given up (libudx: 6). */
+const MAX_TIMEOUTS = 6;
+/** From this timeout on a packet follows a changed remote: the old path has most likely gone with the change. */
+const REROUTE_AFTER_TIMEOUTS = 2;
+
+/** Where packets go. The owner extends it with its socket and address; the machine only hands it back. */
+export interface Route {
+  readonly remoteId: number;
+  readonly ipv6: boolean;
+}
+
+/** What outgoing packets carry along about our receiving half. */
+export interface ReceivingHalf {
+  /** The next number expected. */
+  readonly next: number;
+  /** The window that a packet is about to advertise. */
+  advertise(): number;
+  /** A data packet has told `next`. */
+  acknowledged(): void;
+}
+
+/** What the owner of a sender must hear at once. */
+export type SenderNotice = "drain" | "remote-changed" | "timed-out";
+
+type Timer = "none" | "retransmit" | "probe" | "zero-window" | "keepalive";
+type Recovery = "open" | "recovery" | "timeout";
+
+export class Sender<R extends Route> {
+  readonly rtt = new RttEstimator();
+  readonly congestion = new Congestion();
+  readonly #rack: Rack;
+  readonly #receiving: ReceivingHalf;
+  readonly #allocate: (bytes: number) => Uint8Array;
+  readonly #notify: (notice: SenderNotice) => void;
+  #route: R | null = null;
+
+  // `seq` is the next number to use, `acked` the oldest one not acknowledged (TCP: SND.NXT and SND.UNA).
+  #seq: number;
+  #acked: number;
+  readonly #queue = new SendQueue();
+  readonly #sent = new PacketRing<R>();
+  readonly #inFlight = new PacketList<R>();
+  readonly #lost = new PacketList<R>();
+  #unackedBytes = 0;
+  #endQueued = false;
+  #endSent = false;
+  #endAcked = false;
+  #writerWaits = false;
+  #windowLimited = false;
+  #sackedPackets = 0;
+  #sendWindow = INITIAL_SEND_WINDOW_BYTES;
+  #windowSeq = 0;
+  #windowAck: number;
+  #changedAtSeq: number | null = null;
+
+  #recovery: Recovery = "open";
+  #recoverUntil = 0;
+  /** Repetitions that may go out although the window is full (see `#mayRepeat()`). */
+  #repeatCredit = 0;
+  /** The round trip that is being measured ends when this number is acknowledged. */
+  #roundEnd: number;
+  /** Tail loss probes since something was last delivered, and the one that waits to be sent. */
+  #probes = 0;
+  #probe: SentPacket<R> | null = null;
+  #timer: Timer = "none";
+  #timerAtMs = Infinity;
+  #retransmitAtMs = Infinity;
+  #reorderAtMs = Infinity;
+  #pacedUntilMs = Infinity;
+  #keepaliveMs = 0;
+  #heartbeatDue = false;
+
+  retransmits = 0;
+  fastRecoveries = 0;
+  timeouts = 0;
+  /** SACK blocks that named packets never sent or already acknowledged. */
+  invalidSacks = 0;
+  /** Bytes written, and how many of them the other side has acknowledged without a gap. */
+  writtenBytes = 0;
+  acknowledgedBytes = 0;
+
+  /** @param seq the first number @param allocate gives memory for a datagram of that size */
+  constructor(
+    seq: number,
+    receiving: ReceivingHalf,
+    allocate: (bytes: number) => Uint8Array,
+    notify: (notice: SenderNotice) => void,
+  ) {
+    this.#seq =
+      this.#acked =
+      this.#windowAck =
+      this.#roundEnd =
+        seq;
+    this.#rack = new Rack(seq);
+    this.#receiving = receiving;
+    this.#allocate = allocate;
+    this.#notify = notify;
+  }
+
+  get route(): R | null {
+    return this.#route;
+  }
+
+  get seq(): number {
+    return this.#seq;
+  }
+
+  /** Size of an IP packet we send. */
+  get mtuBytes(): number {
+    return BASE_MTU_BYTES;
+  }
+
+  get maxPayloadBytes(): number {
+    const overhead = this.#route?.ipv6 ? IPV6_OVERHEAD_BYTES : IPV4_OVERHEAD_BYTES;
+    return this.mtuBytes - overhead - HEADER_BYTES;
+  }
+
+  get inFlightPackets(): number {
+    return this.#inFlight.length;
+  }
+
+  /** Written and not yet acknowledged bytes, sent or not. */
+  get pendingBytes(): number {
+    return this.#unackedBytes + this.#queue.bytes;
+  }
+
+  /** What the other side lets us send. */
+  get sendWindow(): number {
+    return this.#sendWindow;
+  }
+
+  get remoteChanging(): boolean {
+    return this.#changedAtSeq !== null;
+  }
+
+  /** Our END and everything before it has been acknowledged. */
+  get finished(): boolean {
+    return this.#endAcked && this.#seq === this.#acked;
+  }
+
+  /** When `handleTimeout()` and `next()` want to be called; Infinity when never. */
+  get timeoutMs(): number {
+    return Math.min(this.#timerAtMs, this.#reorderAtMs, this.#pacedUntilMs);
+  }
+
+  /** Starts sending. @param ack the first number of the other side, if it isn't 0 */
+  connect(route: R, nowMs: number, ack?: number): void {
+    this.#route = route;
+    if (ack !== undefined) this.#windowSeq = ack;
+    if (this.#timer === "none") this.#rest(nowMs);
+  }
+
+  /** Sends what is new elsewhere; `remote-changed` follows when nothing sent before is outstanding. */
+  changeRemote(route: R): void {
+    this.#route = route;
+    if (this.#seq === this.#acked) this.#notify("remote-changed");
+    else this.#changedAtSeq = this.#seq;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#endQueued) return true;
+    this.#queue.push(bytes);
+    this.writtenBytes += bytes.length;
+    this.#writerWaits = this.pendingBytes > this.#highWaterBytes();
+    return !this.#writerWaits;
+  }
+
+  end(): void {
+    this.#endQueued = true;
+  }
+
+  setKeepalive(intervalMs: number, nowMs: number): void {
+    this.#keepaliveMs = intervalMs;
+    if (this.#timer === "none" || this.#timer === "keepalive") this.#rest(nowMs);
+  }
+
+  /** Uses up a number for a packet that isn't repeated (DESTROY). */
+  takeSeq(): number {
+    const seq = this.#seq;
+    this.#seq = seqAdd(seq, 1);
+    return seq;
+  }
+
+  /** Forgets everything that was to be sent; no timer runs any more. */
+  clear(): void {
+    this.#setTimer("none", Infinity);
+    this.#reorderAtMs = Infinity;
+    this.#pacedUntilMs = Infinity;
+    this.#heartbeatDue = false;
+    this.#probe = null;
+    this.#queue.clear();
+    this.#sent.clear();
+    this.#inFlight.clear();
+    this.#lost.clear();
+  }
+
+  /** Acts on a deadline that has passed; without one it does nothing. */
+  handleTimeout(nowMs: number): void {
+    if (nowMs >= this.#reorderAtMs) this.#detectLoss(nowMs);
+    if (nowMs < this.#timerAtMs) return;
+    switch (this.#timer) {
+      case "none":
+        return;
+      case "retransmit":
+        return this.#onRetransmitTimeout(nowMs);
+      case "probe":
+        return this.#onProbeTimeout(nowMs);
+      case "zero-window":
+        this.#heartbeatDue = true;
+        return this.#setTimer("zero-window", nowMs + this.rtt.rtoMs * 2);
+      case "keepalive":
+        this.#heartbeatDue = true;
+        return this.#setTimer("keepalive", nowMs + this.#keepaliveMs);
+      default: {
+        const never: never = this.#timer;
+        return never;
+      }
+    }
+  }
+
+  /** Is a heartbeat to be sent? Asking takes it. */
+  takeHeartbeat(): boolean {
+    const due = this.#heartbeatDue;
+    this.#heartbeatDue = false;
+    return due;
+  }
+
+  /** The next packet to send now, or null. */
+  next(nowMs: number): SentPacket<R> | null {
+    const probe = this.#probe;
+    this.#probe = null;
+    if (probe !== null) return probe;
+    this.#pacedUntilMs = Infinity;
+    return this.#route === null ? null : this.#nextPacket(this.#route, nowMs);
+  }
+
+  #nextPacket(route: R, nowMs: number): SentPacket<R> | null {
+    const lost = this.#lost.head;
+    const wantsNew = this.#queue.bytes > 0 || (this.#endQueued && !this.#endSent);
+    if (lost === null && !wantsNew) {
+      this.#windowLimited = false;
+      return null;
+    }
+    if (this.#inFlight.length >= this.congestion.windowPackets && !(lost !== null && this.#mayRepeat())) {
+      this.#windowLimited = true;
+      return null;
+    }
+    // The peer's window doesn't hold back repetitions: it may have shrunk while they were under way.
+    if (lost === null && !this.#windowAllowsNew()) {
+      this.#windowLimited = false;
+      this.#probeZeroWindow(nowMs);
+      return null;
+    }
+    if (!this.congestion.mayPace(nowMs)) {
+      this.#pacedUntilMs = this.congestion.nextPacedAtMs();
+      return null;
+    }
+    this.congestion.onSent();
+    return lost === null ? this.#sendNew(route, nowMs) : this.#sendAgain(lost, nowMs);
+  }
+
+  /**
+   * In recovery what leaves the network may be replaced by repetitions, even above the window that was just cut (as in
+   * RFC 6937): waiting for the cut to be worked off could mean waiting for the retransmission timeout.
+   */
+  #mayRepeat(): boolean {
+    return this.#recovery === "recovery" && this.#repeatCredit > 0;
+  }
+
+  /** Does the receive window of the other side (and our own bound) admit one more packet? */
+  #windowAllowsNew(): boolean {
+    if (this.#sendWindow === 0) return false;
+    const span = seqDiff(this.#seq, this.#acked);
+    return span < Math.min(Math.max(Math.floor(this.#sendWindow / this.maxPayloadBytes), 1), MAX_SPAN_PACKETS);
+  }
+
+  #probeZeroWindow(nowMs: number): void {
+    if (this.#sendWindow > 0 || this.#seq !== this.#acked || this.#timer === "zero-window") return;
+    this.#heartbeatDue = true;
+    this.#setTimer("zero-window", nowMs + this.rtt.rtoMs);
+  }
+
+  #sendNew(route: R, nowMs: number): SentPacket<R> {
+    const payloadBytes = Math.min(this.#queue.bytes, this.maxPayloadBytes);
+    const bytes = this.#allocate(HEADER_BYTES + payloadBytes);
+    if (payloadBytes > 0) this.#queue.take(payloadBytes, bytes, HEADER_BYTES);
+    const end = this.#endQueued && this.#queue.bytes === 0;
+    if (end) this.#endSent = true;
+    encodeHeader(
+      bytes,
+      (payloadBytes > 0 ? DATA : 0) | (end ? END : 0),
+      route.remoteId,
+      this.#receiving.advertise(),
+      this.#seq,
+      this.#receiving.next,
+    );
+    this.#receiving.acknowledged();
+    const packet: SentPacket<R> = {
+      seq: this.#seq,
+      bytes,
+      payloadBytes,
+      end,
+      route,
+      sentMs: nowMs,
+      firstSentMs: nowMs,
+      retransmitted: false,
+      lost: false,
+      delivered: false,
+      timeouts: 0,
+      previous: null,
+      next: null,
+    };
+    this.#unackedBytes += payloadBytes;
+    this.#seq = seqAdd(this.#seq, 1);
+    this.#sent.set(packet, seqDiff(this.#seq, this.#acked));
+    this.#inFlight.push(packet);
+    this.#armAfterSending(nowMs);
+    return packet;
+  }
+
+  #sendAgain(packet: SentPacket<R>, nowMs: number): SentPacket<R> {
+    if (packet.lost) {
+      this.#lost.remove(packet);
+      packet.lost = false;
+    } else this.#inFlight.remove(packet);
+    if (packet.timeouts >= REROUTE_AFTER_TIMEOUTS && this.#route !== null && packet.route !== this.#route) {
+      packet.route = this.#route;
+      writeU32(packet.bytes, 4, packet.route.remoteId);
+    }
+    // The payload stays, but the peer should learn what we know now.
+    writeU32(packet.bytes, 8, this.#receiving.advertise());
+    writeU32(packet.bytes, 16, this.#receiving.next);
+    if (this.#repeatCredit > 0) this.#repeatCredit--;
+    packet.sentMs = nowMs;
+    packet.retransmitted = true;
+    this.#inFlight.push(packet);
+    this.retransmits++;
+    this.#armAfterSending(nowMs);
+    return packet;
+  }
+
+  #highWaterBytes(): number {
+    return HIGH_WATER_BYTES + Math.min(this.congestion.windowPackets * this.maxPayloadBytes, this.#sendWindow);
+  }
+
+  // Acknowledgements.
+
+  /** Takes what a packet of the other side acknowledges. */
+  takeAck(packet: Packet, nowMs: number): void {
+    // An acknowledgement of what was never sent is a lie or from another life: nothing in it counts.
+    if (seqDiff(packet.ack, this.#seq) > 0) return;
+    this.#takeWindow(packet);
+    if (this.#changedAtSeq !== null && seqDiff(packet.ack, this.#changedAtSeq) >= 0) {
+      this.#changedAtSeq = null;
+      this.#notify("remote-changed");
+    }
+    if (this.#recovery !== "open" && seqDiff(packet.ack, this.#recoverUntil) >= 0) this.#recovery = "open";
+
+    const wasInFlight = this.#seq !== this.#acked;
+    const advanced = seqDiff(packet.ack, this.#acked) > 0;
+    let delivered = 0;
+    while (seqDiff(packet.ack, this.#acked) > 0) {
+      if (this.#acknowledge(this.#acked, false, nowMs)) delivered++;
+      this.#acked = seqAdd(this.#acked, 1);
+    }
+    if (packet.sacks.length > 0) delivered += this.#takeSacks(packet.sacks, nowMs);
+    if (seqDiff(this.#acked, this.#roundEnd) >= 0) {
+      this.#roundEnd = this.#seq;
+      this.congestion.onRoundEnd();
+    }
+    if (this.#recovery === "recovery") this.#repeatCredit += delivered;
+    else if (delivered > 0) {
+      this.congestion.onDelivered(delivered, nowMs, this.rtt.srttMs, this.#windowLimited);
+    }
+    if (this.#writerWaits && this.pendingBytes < this.#highWaterBytes()) {
+      this.#writerWaits = false;
+      this.#notify("drain");
+    }
+    if (!wasInFlight) return;
+    this.#rearmAfterAck(delivered, advanced, nowMs);
+  }
+
+  /** Takes the peer's window unless a newer packet already told it (RFC 9293: SND.WL1, SND.WL2). */
+  #takeWindow(packet: Packet): void {
+    if (seqDiff(packet.ack, this.#acked) < 0) return;
+    const newer = seqDiff(packet.seq, this.#windowSeq);
+    if (newer < 0 || (newer === 0 && seqDiff(packet.ack, this.#windowAck) < 0)) return;
+    this.#sendWindow = packet.receiveWindow;
+    this.#windowSeq = packet.seq;
+    this.#windowAck = packet.ack;
+    if (this.#sendWindow > 0 && this.#timer === "zero-window") this.#setTimer("none", Infinity);
+  }
+
+  #takeSacks(sacks: readonly number[], nowMs: number): number {
+    let delivered = 0;
+    // Honest blocks don't overlap, so together they never cover more than what is outstanding.
+    let allowance = seqDiff(this.#seq, this.#acked);
+    const blocks = Math.min(sacks.length >> 1, MAX_SACK_BLOCKS);
+    for (let i = 0; i < blocks; i++) {
+      const start = sacks[i * 2]!;
+      const end = sacks[i * 2 + 1]!;
+      const length = seqDiff(end, start);
+      const valid = length > 0 && seqDiff(end, this.#seq) <= 0 && seqDiff(start, this.#acked) >= 0;
+      if (!valid || length > allowance) {
+        this.invalidSacks++;
+        continue;
+      }
+      allowance -= length;
+      for (let seq = start; seq !== end; seq = seqAdd(seq, 1)) {
+        if (this.#acknowledge(seq, true, nowMs)) delivered++;
+      }
+    }
+    return delivered;
+  }
+
+  /** Notes that one packet has arrived; false when that was known. */
+  #acknowledge(seq: number, selectively: boolean, nowMs: number): boolean {
+    const packet = this.#sent.get(seq);
+    if (packet === undefined) return false;
+    const news = !packet.delivered;
+    if (news) this.#noteDelivered(packet, nowMs);
+    if (selectively) {
+      if (news) this.#sackedPackets++;
+      return news;
+    }
+    if (!news) this.#sackedPackets--;
+    this.#sent.delete(seq);
+    this.acknowledgedBytes += packet.payloadBytes;
+    if (packet.end) this.#endAcked = true;
+    return news;
+  }
+
+  #noteDelivered(packet: SentPacket<R>, nowMs: number): void {
+    packet.delivered = true;
+    if (packet.lost) this.#lost.remove(packet);
+    else this.#inFlight.remove(packet);
+    const rttMs = this.rtt.clamp(Math.max(nowMs - packet.sentMs, 0));
+    if (!packet.retransmitted) {
+      this.rtt.sample(rttMs, nowMs);
+      this.congestion.onRoundTrip(rttMs);
+    }
+    const isLatestCopy = !packet.retransmitted || this.rtt.answersLatestCopy(rttMs, nowMs - packet.firstSentMs);
+    this.#rack.delivered(packet.seq, packet.sentMs, rttMs, packet.retransmitted, isLatestCopy);
+    this.#unackedBytes -= packet.payloadBytes;
+  }
+
+  // Timers and loss.
+
+  #rearmAfterAck(delivered: number, advanced: boolean, nowMs: number): void {
+    if (this.#seq === this.#acked) {
+      this.#rest(nowMs);
+      return;
+    }
+    if (delivered === 0 && !advanced) return;
+    this.#probes = 0;
+    this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
+    if (delivered > 0) this.#detectLoss(nowMs);
+    if (!this.#scheduleProbe(nowMs)) this.#setTimer("retransmit", this.#retransmitAtMs);
+  }
+
+  /** Nothing is in flight: only an idle stream's timer may run. */
+  #rest(nowMs: number): void {
+    this.#reorderAtMs = Infinity;
+    this.#probes = 0;
+    if (this.#route !== null && this.#keepaliveMs > 0) this.#setTimer("keepalive", nowMs + this.#keepaliveMs);
+    else this.#setTimer("none", Infinity);
+  }
+
+  #setTimer(timer: Timer, atMs: number): void {
+    this.#timer = timer;
+    this.#timerAtMs = atMs;
+  }
+
+  #restartRetransmitTimer(atMs: number): void {
+    this.#retransmitAtMs = atMs;
+    this.#setTimer("retransmit", atMs);
+  }
+
+  #armAfterSending(nowMs: number): void {
+    const timer = this.#timer;
+    if (timer === "none" || timer === "zero-window" || timer === "keepalive") {
+      this.#restartRetransmitTimer(nowMs + this.rtt.rtoMs);
+    }
+    this.#scheduleProbe(nowMs);
+  }
+
+  /**
+   * Sets the timer of a tail loss probe (RFC 8985 §7.2); false when none may be sent now. Unlike there, and like QUIC
+   * (RFC 9002 §6.2), also in recovery and repeatedly with doubled waits: a repetition that is lost at the tail would
+   * otherwise cost a whole retransmission timeout, which is a second at least.
+   */
+  #scheduleProbe(nowMs: number): boolean {
+    if (this.#seq === this.#acked || this.#recovery === "timeout" || !this.rtt.hasSample) return false;
+    const waitMs = this.rtt.probeTimeoutMs(this.#inFlight.length + this.#lost.length) * 2 ** this.#probes;
+    this.#setTimer("probe", Math.min(nowMs + waitMs, this.#retransmitAtMs));
+    return true;
+  }
+
+  #onProbeTimeout(nowMs: number): void {
+    if (this.#seq === this.#acked) return this.#rest(nowMs);
+    if (nowMs >= this.#retransmitAtMs || this.#route === null) return this.#onRetransmitTimeout(nowMs);
+    const again = this.#packetToProbeWith();
+    const sendsNew = this.#recovery === "open" && this.#queue.bytes > 0 && this.#windowAllowsNew();
+    if (!sendsNew && again === null) return this.#setTimer("retransmit", this.#retransmitAtMs);
+    this.#probes++;
+    if (this.#probes === 1) this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
+    // The windows don't hold a probe back, and sending sets the timer of the next one.
+    this.#probe = sendsNew ? this.#sendNew(this.#route, nowMs) : this.#sendAgain(again!, nowMs);
+  }
+
+  /** The last packet, whose delivery shows what is missing before it; in recovery the first, which is in the way. */
+  #packetToProbeWith(): SentPacket<R> | null {
+    const last = this.#sent.get(seqAdd(this.#seq, -1));
+    if (this.#recovery === "open" && last !== undefined && !last.lost && !last.delivered) return last;
+    return this.#inFlight.head;
+  }
+
+  /**
+   * Marks packets lost that were overtaken for too long (RFC 8985 §6.2 step 5), and sets the time to look again for
+   * those that may still arrive.
+   */
+  #detectLoss(nowMs: number): void {
+    const window = this.#rack.reorderWindowMs(this.rtt, this.#recovery !== "open", this.#sackedPackets);
+    let waitMs = 0;
+    let lost = 0;
+    let packet = this.#inFlight.head;
+    // The list is in order of sending, so the first one sent later than RACK's packet ends the search.
+    while (packet !== null && packet.sentMs <= this.#rack.sentMs) {
+      const next: SentPacket<R> | null = packet.next;
+      if (sentAfter(this.#rack.sentMs, this.#rack.endSeq, packet.sentMs, seqAdd(packet.seq, 1))) {
+        const remainingMs = packet.sentMs + this.#rack.rttMs + window - nowMs;
+        if (remainingMs <= 0) {
+          this.#markLost(packet);
+          lost++;
+        } else if (remainingMs > waitMs) waitMs = remainingMs;
+      }
+      packet = next;
+    }
+    if (lost > 0 && this.#recovery === "open") {
+      this.fastRecoveries++;
+      this.#recovery = "recovery";
+      this.#repeatCredit = 1;
+      this.#recoverUntil = this.#seq;
+      this.congestion.onLoss();
+    }
+    this.#reorderAtMs = waitMs > 0 ? nowMs + waitMs : Infinity;
+  }
+
+  #markLost(packet: SentPacket<R>): void {
+    this.#inFlight.remove(packet);
+    packet.lost = true;
+    this.#lost.push(packet);
+  }
+
+  #onRetransmitTimeout(nowMs: number): void {
+    if (this.#seq === this.#acked) return this.#rest(nowMs);
+    this.timeouts++;
+    if (this.#recovery !== "timeout") this.congestion.onTimeout();
+    this.#recovery = "timeout";
+    this.#recoverUntil = this.#seq;
+    this.#probes = 0;
+    const window = this.#rack.reorderWindowMs(this.rtt, true, this.#sackedPackets);
+    let packet = this.#inFlight.head;
+    while (packet !== null) {
+      const next: SentPacket<R> | null = packet.next;
+      const overdue = packet.sentMs + this.#rack.rttMs + window - nowMs < 0;
+      if (packet.seq === this.#acked || overdue) {
+        if (packet.timeouts >= MAX_TIMEOUTS) return this.#notify("timed-out");
+        packet.timeouts++;
+        this.#markLost(packet);
+      }
+      packet = next;
+    }
+    // RFC 6298 would double on every timeout; libudx waits twice the RTO each time and gives up after MAX_TIMEOUTS.
+    this.#restartRetransmitTimer(nowMs + this.rtt.rtoMs * 2);
+  }
+}
