@@ -507,12 +507,13 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     // Either may lose.
     const lost = world.recordings.get(first)!.error !== undefined ? first : second;
     const won = lost === first ? second : first;
-    world.network.setTiming({ paymentMs: 50 });
+    // Long enough that the second comes before the first's attempt.
+    world.network.setTiming({ paymentMs: 2_000 });
     const winner = world.pay(won, "alice", invoice);
     const loser = world.pay(lost, "alice", invoice);
     await loser.done(lost);
-    await winner.done(won);
     world.network.setTiming({ paymentMs: 0 });
+    await winner.done(won);
   },
 
   async "the sender restarts with an HTLC out"(world) {

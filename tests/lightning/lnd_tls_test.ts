@@ -164,8 +164,8 @@ Deno.test("LndNode follows its files when LND renewed the certificate and the ma
     server.renewCertificate();
     await server.stop();
     await until(() => events.some(({ kind }) => kind === "down"));
-    await server.restart();
     await write(Buffer.from(server.adminMacaroonHex, "hex"));
+    await server.restart();
     await until(() => events.filter(({ kind }) => kind === "up").length === 2);
     assert.equal((await node.listChannels()).length, 1);
     await node.close();
