@@ -241,7 +241,7 @@ const endedEarly: RpcStatus = { code: rpcCode.unavailable, details: "the stream 
 
 /** Resolves `pay` once the payment has ended. */
 function resolveWhenEnded(payment: Payment, asked: PaymentHash, resolve: (outcome: PaymentOutcome) => void): void {
-  if (payment.paymentHash !== asked) {
+  if (payment.paymentHash.toLowerCase() !== asked) {
     return resolve({ kind: "unknown", detail: "LND reported on another payment than the one it was asked for" });
   }
   try {

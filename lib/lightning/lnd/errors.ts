@@ -204,7 +204,8 @@ function certificateError(socket: string, words: string, expired: boolean): Ligh
   return new LightningError(
     "unavailable",
     `The certificate of LND at ${socket} is not the configured one`,
-    "Give this node's own tls.cert as certPath or cert (LND makes a new one when it is renewed or deleted).",
+    "Give this node's own tls.cert as certPath or cert, with its issuer's if an authority signed it (LND makes a new " +
+      "one when it is renewed or deleted).",
   );
 }
 
