@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { createSecureServer, type ServerHttp2Session } from "node:http2";
+import { createSecureServer, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
 import { GetInfoResponseSchema } from "../../lib/lightning/lnd/gen/lightning_pb.ts";
 import { lndCertificateSpec, makeCertificate } from "../../lib/lightning/sim/certificate.ts";
@@ -29,7 +29,7 @@ async function serveGetInfo() {
     }),
   );
   const frame = Buffer.concat([Buffer.from([0, 0, 0, 0, body.length]), body]);
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: ServerHttp2Stream) => {
     stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
     stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
     stream.on("error", () => {});

@@ -316,7 +316,7 @@ export class LndServer {
     callback: grpc.sendUnaryData<Message>,
   ): void => {
     this.#hold(async () => {
-      await this.#whileFrozen(call);
+      if (!await this.#whileFrozen(call)) return;
       callback(null, create(GetStateResponseSchema, { state: WalletState[this.#walletState] }));
     });
   };
@@ -335,11 +335,11 @@ export class LndServer {
     ): void => {
       this.#hold(async () => {
         try {
-          await this.#admit(call, path(method));
+          if (!await this.#admit(call, path(method))) return;
           // GetInfo asks the chain backend, and waits for it as long as it takes.
-          if (path(method) === path(Lightning.method.getInfo)) {
-            await this.#until(call, () => this.#host.network.nodeInfo(this.node).chainUp);
-          }
+          const needsChain = path(method) === path(Lightning.method.getInfo);
+          const isUp = () => !needsChain || this.#host.network.nodeInfo(this.node).chainUp;
+          if (!await this.#until(call, isUp)) return;
           callback(null, this.#host.run((network) => answer(network, this.node, call.request)));
         } catch (error) {
           callback(statusOf(error));
@@ -349,13 +349,12 @@ export class LndServer {
   }
 
   #stream<I extends Message>(
-    serve: (this: LndServer, call: grpc.ServerWritableStream<I, Message>, streamPath: string) => void,
+    serve: (this: LndServer, call: grpc.ServerWritableStream<I, Message>) => void,
   ) {
     return (call: grpc.ServerWritableStream<I, Message>): void => {
       this.#hold(async () => {
         try {
-          await this.#admit(call, call.getPath());
-          if (!call.cancelled) serve.call(this, call, call.getPath());
+          if (await this.#admit(call, call.getPath())) serve.call(this, call);
         } catch (error) {
           call.emit("error", statusOf(error));
         }
@@ -363,23 +362,28 @@ export class LndServer {
     };
   }
 
-  /** Frozen, wallet, macaroon: what stands before every RPC, in LND's order. */
-  async #admit(call: Caller, rpc: string): Promise<void> {
-    await this.#whileFrozen(call);
+  /** Frozen, wallet, macaroon: what stands before every RPC, in LND's order. @returns false when the caller left */
+  async #admit(call: Caller, rpc: string): Promise<boolean> {
+    if (!await this.#whileFrozen(call)) return false;
     const locked = lockedTexts[this.#walletState];
     if (locked !== undefined) throw new RpcRefusal(unknownCode, locked);
     const values = call.metadata.get("macaroon").map(String);
     const verdict = this.#oven.judge(values, rpc, this.#clock.now().wallMs);
     if (verdict.kind === "refused") throw new RpcRefusal(unknownCode, verdict.text);
+    return true;
   }
 
-  async #whileFrozen(call: Caller): Promise<void> {
-    await this.#until(call, () => !this.#host.network.nodeInfo(this.node).frozen);
+  #whileFrozen(call: Caller): Promise<boolean> {
+    return this.#until(call, () => !this.#host.network.nodeInfo(this.node).frozen);
   }
 
-  /** Waits while the caller does; goes on (to write to nobody) when it left. */
-  async #until(call: Caller, condition: () => boolean): Promise<void> {
-    while (!condition() && !call.cancelled && this.#listener !== undefined) await sleep(heldCheckMs);
+  /** Waits while the caller does. @returns false when it left, or the server stopped */
+  async #until(call: Caller, condition: () => boolean): Promise<boolean> {
+    while (!call.cancelled && this.#listener !== undefined) {
+      if (condition()) return true;
+      await sleep(heldCheckMs);
+    }
+    return false;
   }
 
   /** Remembers work that is under way, so that close() leaves nothing behind. */
