@@ -10,6 +10,7 @@ import { MemoryTransport } from "./swarm/memory_transport.ts";
 import { AuditWorker } from "./workers/audit_remote.ts";
 import { LightningWorker } from "./workers/lightning_remote.ts";
 import { SwarmWorker } from "./workers/swarm_remote.ts";
+import type { WorkerHandle } from "./workers/worker_handle.ts";
 
 export interface InstanceOptions {
   /** Decide and tell, but ask nothing and pay nothing. */
@@ -61,17 +62,20 @@ export class Instance {
     const master = deriveMaster(config.secret);
     const previous = config.previousSecret === undefined ? undefined : deriveMaster(config.previousSecret);
     const audit = new AuditWorker(config.audit, systemRandom);
+    const started: WorkerHandle[] = [audit.handle];
     let driver: Driver | undefined;
     try {
       const opened = await audit.open(({ paused }) => driver?.setPaused(paused));
       const transactions = await audit.readTransactions();
       const lightning = new LightningWorker(config.lightningNodes, systemRandom);
+      started.push(lightning.handle);
       const swarm = new SwarmWorker({
         topics: [master, ...(previous === undefined ? [] : [previous])].map(deriveTopic),
         seed: opened.swarmSeed,
         bootstrap: config.swarm.bootstrap,
         port: config.swarm.port,
       }, systemRandom);
+      started.push(swarm.handle);
       const memory = new MemoryTransport({
         localKey: deriveSwarmKey(opened.swarmSeed),
         random: systemRandom,
@@ -102,7 +106,9 @@ export class Instance {
       await driver.start({ transactions, head: opened.head, paused: opened.paused });
       return instance;
     } catch (error) {
-      audit.handle.terminate();
+      const closed = driver?.close();
+      for (const handle of started) handle.terminate();
+      await closed;
       throw error;
     }
   }

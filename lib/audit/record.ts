@@ -65,7 +65,6 @@ export const eventKinds = [
   "node-down",
   "warning",
   "transport",
-  "peer-connected",
   "peer-authenticated",
   "peer-disconnected",
   "node-joined",

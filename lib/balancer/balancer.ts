@@ -282,6 +282,14 @@ function finishDrain(step: Step): void {
   for (const ask of state.asks.values()) if (nodeByPubkey(state, ask.node)?.up) return;
   for (const payment of state.payments.values()) if (payment.phase !== "tracking") return;
   state.drained = true;
+  const open = state.payments.size + state.asks.size;
+  tell(step, {
+    kind: "stopped",
+    level: "info",
+    message: open === 0
+      ? "Stopping: nothing is under way"
+      : `Stopping: ${open} payments or invoices are still open and looked up at the next start`,
+  });
   step.effects.push({ kind: "drained" });
 }
 
