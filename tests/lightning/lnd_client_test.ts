@@ -99,6 +99,41 @@ Deno.test("LndNode.watch() says that the wallet is locked, and goes on when it i
   assert.deepEqual(watched.kinds(), ["down", "up"]);
 });
 
+Deno.test("LndNode.watch() takes a connection that breaks while the node runs for no loss, and asks to look again", async () => {
+  await using pair = new Pair();
+  const server = await pair.serve(pair.alice);
+  const node = pair.connect(configOf(server));
+  const watched = new Watched(node);
+  await watched.next("up");
+  server.dropConnections();
+  // One for each of the two streams, which are open again.
+  await watched.next("channel");
+  while (watched.events.length < 3) await watched.next("channel", watched.events.length);
+  assert.deepEqual(watched.kinds(), ["up", "channel", "channel"]);
+  await node.getInfo();
+  pair.host.run((network) => network.setConnected(pair.alice, pair.bob, false));
+  assert.deepEqual(await watched.next("channel", 3), { kind: "channel", channelPoint: pair.channelPoint });
+  assert.ok(!watched.kinds().includes("down"));
+});
+
+Deno.test("LndNode.watch() says what is wrong with the macaroon, and goes on when its file is put right", async () => {
+  await using pair = new Pair();
+  const [server, other] = [await pair.serve(pair.alice), await pair.serve(pair.bob)];
+  const path = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(path, other.adminMacaroonHex);
+    const watched = new Watched(pair.connect(configOf(server, { macaroon: { kind: "file", path } })));
+    const { message, remedy } = await watched.next("down");
+    assert.equal(message, `The macaroon for LND at ${server.socket} is not of this node, or was changed`);
+    assert.match(remedy, /tightrope macaroon/);
+    await Deno.writeTextFile(path, server.adminMacaroonHex);
+    await watched.next("up");
+    assert.equal(watched.kinds().filter((kind) => kind === "down").length, 1);
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
 Deno.test("LndNode.watch() hears of HTLCs and of channels", async () => {
   await using pair = new Pair();
   const alice = pair.connect(configOf(await pair.serve(pair.alice)));

@@ -84,13 +84,18 @@ export class NodeWatch {
     signal: AbortSignal,
   ): Promise<void> {
     const rpc = rpcPath(method);
+    let reopened = false;
     for (let attempt = 0; !signal.aborted; attempt++) {
-      const status = await this.#read(connection, method, (message) => {
+      const reading = this.#read(connection, method, (message) => {
         attempt = 0;
         if (this.#told !== "up") return;
         const event = convert(message);
         if (event !== undefined) this.#tell(event);
       }, signal);
+      // What happened between two streams was missed; said with the new one open, so that nothing falls in between.
+      if (reopened && this.#told === "up") this.#tell({ kind: "channel" });
+      reopened = true;
+      const status = await reading;
       if (signal.aborted) return;
       const cause = causeOf(status);
       if (status.code !== rpcCode.ok && (cause === "right" || cause === "method")) {
@@ -106,7 +111,6 @@ export class NodeWatch {
       // LND's streams also end without an error: only a question tells whether the node is gone.
       await this.#assertServing(connection);
       await sleep(this.#backoffMs(attempt), signal);
-      if (this.#told === "up" && !signal.aborted) this.#tell({ kind: "channel" });
     }
   }
 
