@@ -31,7 +31,7 @@ export interface UDXOptions {
 
 const SLAB_BYTES = 65_536;
 /** Closed streams whose late packets are still answered; the oldest give way. */
-const MAX_DEPARTED = 256;
+const MAX_DEPARTED = 4096;
 
 interface Departed {
   readonly bytes: Uint8Array;

@@ -518,11 +518,11 @@ export class Sender<R extends Route> {
 
   /**
    * Sets the timer of a tail loss probe (RFC 8985 §7.2); false when none may be sent now. Unlike there, and like QUIC
-   * (RFC 9002 §6.2), also in recovery and repeatedly with doubled waits: a repetition that is lost at the tail would
-   * otherwise cost a whole retransmission timeout, which is a second at least.
+   * (RFC 9002 §6.2), also in recovery, after a timeout, and repeatedly with doubled waits: a repetition that is lost at
+   * the tail would otherwise cost a whole retransmission timeout, which is a second at least.
    */
   #scheduleProbe(nowMs: number): boolean {
-    if (this.#seq === this.#acked || this.#recovery === "timeout" || !this.rtt.hasSample) return false;
+    if (this.#seq === this.#acked || !this.rtt.hasSample) return false;
     const waitMs = this.rtt.probeTimeoutMs(this.#inFlight.length + this.#lost.length) * 2 ** this.#probes;
     this.#setTimer("probe", Math.min(nowMs + waitMs, this.#retransmitAtMs));
     return true;
@@ -535,7 +535,7 @@ export class Sender<R extends Route> {
     const sendsNew = this.#recovery === "open" && this.#queue.bytes > 0 && this.#windowAllowsNew();
     if (!sendsNew && again === null) return this.#setTimer("retransmit", this.#retransmitAtMs);
     this.#probes++;
-    if (this.#probes === 1) this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
+    if (this.#probes === 1 && this.#recovery !== "timeout") this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
     // The windows don't hold a probe back, and sending sets the timer of the next one.
     this.#probe = sendsNew ? this.#sendNew(this.#route, nowMs) : this.#sendAgain(again!, nowMs);
   }
