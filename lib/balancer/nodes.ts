@@ -98,17 +98,19 @@ function comeUp(
 /** Something moved: look at once, and again shortly after, since the node's own numbers lag. */
 export function hint(step: Step, node: NodeState): void {
   node.followUps = 0;
-  pollSoon(step, node, Math.max(0, node.polledAtMs + spacingMs(node) - step.now.atMs));
+  pollSoon(step, node, 0);
 }
 
-function spacingMs(node: NodeState): number {
-  return Math.max(hintSpacingMs, node.pollTookMs * pollLoad);
+/** Whatever wants a look, a list that takes long is asked for only so often: a node has other work. */
+function earliestPollMs(node: NodeState): number {
+  return node.polledAtMs + Math.max(hintSpacingMs, node.pollTookMs * pollLoad);
 }
 
-export function pollSoon(step: Step, node: NodeState, inMs = 0): void {
+export function pollSoon(step: Step, node: NodeState, inMs: number): void {
   if (!node.up) return;
-  if (inMs <= 0) return poll(step, node);
-  node.pollAtMs = Math.min(node.pollAtMs ?? Infinity, step.now.atMs + inMs);
+  const atMs = Math.max(step.now.atMs + inMs, earliestPollMs(node));
+  if (atMs <= step.now.atMs) return poll(step, node);
+  node.pollAtMs = Math.min(node.pollAtMs ?? Infinity, atMs);
 }
 
 /** One ListChannels at a time per node. */
@@ -140,22 +142,20 @@ export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers
       ...(node.info ? { node: node.info.pubkey } : {}),
     });
   }
-  if (node.pollAgain) return pollSoon(step, node, spacingMs(node));
+  // The operator's refreshRate holds however slow the node is; what comes before it has to wait its turn.
+  node.pollAtMs = Math.min(node.pollAtMs ?? Infinity, step.now.atMs + refreshMs(step.state, node));
+  if (node.pollAgain) return pollSoon(step, node, hintSpacingMs);
   const followUp = unsettledAnywhere(node) ? followUpMs[node.followUps++] : undefined;
-  const nextMs = Math.min(
-    step.now.atMs + Math.min(refreshMs(step.state, node), followUp ?? Infinity),
-    retryMs(step, node),
-  );
-  node.pollAtMs = Math.min(node.pollAtMs ?? Infinity, nextMs);
+  pollSoon(step, node, Math.min(followUp ?? Infinity, untilRetryMs(step, node)));
 }
 
 /** When the first wait after a failed request ends: the channel is looked at then, not at the poll after it. */
-function retryMs({ now }: Step, node: NodeState): number {
+function untilRetryMs({ now }: Step, node: NodeState): number {
   let firstMs = Infinity;
   for (const { shared, notBeforeMs } of node.sides.values()) {
     if (shared && notBeforeMs > now.atMs && notBeforeMs < firstMs) firstMs = notBeforeMs;
   }
-  return firstMs;
+  return firstMs - now.atMs;
 }
 
 /** Whether the numbers of a shared channel may be about to move by themselves. */

@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { Harness } from "./harness.ts";
+
+Deno.test("traffic on a watched channel of a node that lists slowly costs the node a quarter of its time at most", async () => {
+  const listMs = 1_000;
+  const harness = new Harness();
+  const [alice, bob] = [harness.node("alice"), harness.node("bob")];
+  const point = harness.channel(alice, bob, 1_000_000, 500_000);
+  const instance = harness.instance({ nodes: [alice, bob] });
+  let lists = 0;
+  instance.tamper = async (node, call, real) => {
+    if (node !== alice || call.method !== "listChannels") return await real();
+    lists++;
+    await new Promise<void>((resolve) => harness.after(listMs, resolve));
+    return await real();
+  };
+  await harness.run(20_000);
+  const before = lists;
+  const channelIds = [harness.network.channel(alice, point)!.chanId];
+  for (let i = 0; i < 600; i++) {
+    instance.take({ kind: "node", node: 0, event: { kind: "htlc", channelIds } });
+    await harness.run(100);
+  }
+  assert.ok(lists > before + 10, "the events are answered");
+  assert.ok((lists - before) * listMs <= 60_000 / 4 + listMs, `${lists - before} lists in a minute`);
+  await harness.end();
+});
