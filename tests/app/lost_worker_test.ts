@@ -4,6 +4,7 @@ import { Cluster } from "./cluster.ts";
 for (const worker of ["lightning", "swarm", "audit"]) {
   Deno.test(`the ${worker} worker dies: the program closes its logs and ends with 75, and goes on when started again`, async () => {
     await using cluster = new Cluster();
+    await cluster.dht();
     const alice = await cluster.node("alice");
     const bob = await cluster.node("bob");
     cluster.channel(alice, bob, 0.1);
@@ -26,6 +27,7 @@ for (const worker of ["lightning", "swarm", "audit"]) {
 
 Deno.test("a signal that opens Deno to debuggers ends the program at once", async () => {
   await using cluster = new Cluster();
+  await cluster.dht();
   const alice = await cluster.node("alice");
   const program = cluster.start(cluster.configFile({ name: "usr1", nodes: [alice] }));
   await program.event({ kind: "node-up" });

@@ -11,11 +11,12 @@ Deno.test("an instance that was killed, or stopped, is met again after its resta
   const staying = cluster.start(cluster.configFile({ name: "A", nodes: [alice] }));
   const config = cluster.configFile({ name: "B", nodes: [bob] });
   for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+    const before = staying.events.length;
     const leaving = cluster.start(config);
-    await leaving.event({ kind: "channel-watched" });
+    await staying.event({ kind: "channel-watched" }, before);
     leaving.kill(signal);
     assert.equal((await leaving.ended()).code, signal === "SIGKILL" ? 137 : 0);
-    if (signal === "SIGTERM") await staying.event({ kind: "node-left", peer: bob.pubkey });
+    if (signal === "SIGTERM") await staying.event({ kind: "node-left", peer: bob.pubkey }, before);
   }
   const again = cluster.start(config);
   await again.event({ kind: "decision", reason: "balanced" });
@@ -49,6 +50,7 @@ Deno.test("a second instance that speaks for the same node stops that node, loud
 
 Deno.test("tightrope log --follow prints what was and what comes, and ends with a signal", async () => {
   await using cluster = new Cluster();
+  await cluster.dht();
   const alice = await cluster.node("alice");
   const bob = await cluster.node("bob");
   cluster.channel(alice, bob, 0.1);

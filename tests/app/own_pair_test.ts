@@ -19,6 +19,7 @@ Deno.test("one instance without any DHT balances its own nodes at once, in memor
 
 Deno.test("a dry run says what it would ask for, asks nobody and pays nothing", async () => {
   await using cluster = new Cluster();
+  await cluster.dht();
   const alice = await cluster.node("alice");
   const bob = await cluster.node("bob");
   cluster.channel(alice, bob, 0.1);
@@ -36,6 +37,7 @@ Deno.test("a dry run says what it would ask for, asks nobody and pays nothing", 
 
 Deno.test("pause and resume reach the running daemon, and a pause lasts across a restart", async () => {
   await using cluster = new Cluster();
+  await cluster.dht();
   const alice = await cluster.node("alice");
   const bob = await cluster.node("bob");
   cluster.channel(alice, bob, 0.5);
@@ -64,6 +66,7 @@ Deno.test("pause and resume reach the running daemon, and a pause lasts across a
 
 Deno.test("a channel with enabled: false is left alone, and the log says why", async () => {
   await using cluster = new Cluster();
+  await cluster.dht();
   const alice = await cluster.node("alice");
   const bob = await cluster.node("bob");
   const disabled = cluster.channel(alice, bob, 0.1);

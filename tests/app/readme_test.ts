@@ -34,6 +34,7 @@ Deno.test("every `tightrope …` command in the README does what it is there for
   const commands = commandsOf(readme);
   assert.ok(commands.length >= 9, commands.join("\n"));
   await using cluster = new Cluster();
+  await cluster.dht();
   const node = await cluster.node("alice");
   const config = cluster.configFile({ name: "readme", nodes: [node] });
   // The logs exist once the daemon has run.

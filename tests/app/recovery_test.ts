@@ -5,6 +5,7 @@ import { type Line, type Program, runProgram } from "./program.ts";
 
 /** Alice holds 90 % of a channel with Bob; one instance manages both. */
 async function pair(cluster: Cluster) {
+  await cluster.dht();
   const alice = await cluster.node("alice");
   const bob = await cluster.node("bob");
   const channelPoint = cluster.channel(alice, bob, 0.1);

@@ -8,6 +8,7 @@ const saidOf = (program: Program, socket: string): Line[] =>
 
 Deno.test("a node that can't be used is told of once, waited for, and used when it was repaired; the others go on", async () => {
   await using cluster = new Cluster();
+  await cluster.dht();
   const alice = await cluster.node("alice");
   const bob = await cluster.node("bob");
   const macaroon = await cluster.node("macaroon");
@@ -44,6 +45,7 @@ Deno.test("a node that can't be used is told of once, waited for, and used when 
 
 Deno.test("an LND that restarts, with a renewed certificate too, is found again by itself", async () => {
   await using cluster = new Cluster();
+  await cluster.dht();
   const alice = await cluster.node("alice");
   const bob = await cluster.node("bob");
   cluster.channel(alice, bob, 0.5);
