@@ -6,6 +6,7 @@
 
 export const INITIAL_WINDOW_PACKETS = 10;
 const MIN_WINDOW_PACKETS = 4;
+const LOSS_WINDOW_PACKETS = 1;
 const MAX_WINDOW_PACKETS = 16_384;
 
 /** RFC 9438 §4: multiplicative decrease and the scale of the cubic function (packets per second cubed). */
@@ -39,8 +40,8 @@ class SlowStartExit {
   #conservativeRounds = 0;
   conservative = false;
 
-  sample(rttMs: number): void {
-    this.#samples++;
+  sample(rttMs: number, packets: number): void {
+    this.#samples += packets;
     this.#roundMinMs = Math.min(this.#roundMinMs, rttMs);
     if (this.#samples < RTT_SAMPLES_PER_ROUND) return;
     if (this.conservative) {
@@ -98,9 +99,9 @@ export class Congestion {
     this.#ratePerMs = srttMs > 0 ? (gain * this.windowPackets) / srttMs : Infinity;
   }
 
-  /** A round trip was measured, on a packet sent once. */
-  onRoundTrip(rttMs: number): void {
-    if (this.inSlowStart) this.#exit.sample(rttMs);
+  /** A round trip was measured. @param packets how many were acknowledged together */
+  onRoundTrip(rttMs: number, packets: number): void {
+    if (this.inSlowStart) this.#exit.sample(rttMs, packets);
   }
 
   /** Everything that was in flight when the last round ended has been acknowledged. */
@@ -139,10 +140,15 @@ export class Congestion {
     this.windowPackets = this.#slowStartThreshold;
   }
 
-  /** The retransmission timer fired: nothing is known about the path any more. */
-  onTimeout(): void {
-    this.#reduce();
-    this.windowPackets = MIN_WINDOW_PACKETS;
+  /**
+   * The retransmission timer fired: nothing is known about the path any more (RFC 5681 §3.1: the loss window is 1).
+   *
+   * @param again nothing has recovered since the last time
+   */
+  onTimeout(again: boolean): void {
+    if (!again) this.#reduce();
+    this.#fraction = 0;
+    this.windowPackets = LOSS_WINDOW_PACKETS;
   }
 
   #reduce(): void {

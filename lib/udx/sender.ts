@@ -101,6 +101,8 @@ export class Sender<R extends Route> {
   #pacedUntilMs = Infinity;
   #keepaliveMs = 0;
   #heartbeatDue = false;
+  /** Of the packets that the acknowledgement in hand is news of, the one sent last. */
+  #latest: SentPacket<R> | null = null;
 
   retransmits = 0;
   fastRecoveries = 0;
@@ -391,11 +393,13 @@ export class Sender<R extends Route> {
     const wasInFlight = this.#seq !== this.#acked;
     const advanced = seqDiff(packet.ack, this.#acked) > 0;
     let delivered = 0;
+    this.#latest = null;
     while (seqDiff(packet.ack, this.#acked) > 0) {
       if (this.#acknowledge(this.#acked, false, nowMs)) delivered++;
       this.#acked = seqAdd(this.#acked, 1);
     }
     if (packet.sacks.length > 0) delivered += this.#takeSacks(packet.sacks, nowMs);
+    this.#sampleRoundTrip(delivered, nowMs);
     if (seqDiff(this.#acked, this.#roundEnd) >= 0) {
       this.#roundEnd = this.#seq;
       this.congestion.onRoundEnd();
@@ -466,14 +470,27 @@ export class Sender<R extends Route> {
     packet.delivered = true;
     if (packet.lost) this.#lost.remove(packet);
     else this.#inFlight.remove(packet);
-    const rttMs = this.rtt.clamp(Math.max(nowMs - packet.sentMs, 0));
-    if (!packet.retransmitted) {
-      this.rtt.sample(rttMs, nowMs);
-      this.congestion.onRoundTrip(rttMs);
+    if (this.#latest === null || sentAfter(packet.sentMs, packet.seq, this.#latest.sentMs, this.#latest.seq)) {
+      this.#latest = packet;
     }
+    const rttMs = this.rtt.clamp(Math.max(nowMs - packet.sentMs, 0));
     const isLatestCopy = !packet.retransmitted || this.rtt.answersLatestCopy(rttMs, nowMs - packet.firstSentMs);
     this.#rack.delivered(packet.seq, packet.sentMs, rttMs, packet.retransmitted, isLatestCopy);
     this.#unackedBytes -= packet.payloadBytes;
+  }
+
+  /**
+   * Measures by the packet sent last of those an acknowledgement is news of, as QUIC does (RFC 9002 §5.1): the others may
+   * have arrived long ago, with an acknowledgement that got lost.
+   */
+  #sampleRoundTrip(delivered: number, nowMs: number): void {
+    const latest = this.#latest;
+    this.#latest = null;
+    // Karn: which copy was answered isn't known.
+    if (latest === null || latest.retransmitted) return;
+    const rttMs = this.rtt.clamp(Math.max(nowMs - latest.sentMs, 0));
+    this.rtt.sample(rttMs, nowMs);
+    this.congestion.onRoundTrip(rttMs, delivered);
   }
 
   // Timers and loss.
@@ -587,7 +604,7 @@ export class Sender<R extends Route> {
   #onRetransmitTimeout(nowMs: number): void {
     if (this.#seq === this.#acked) return this.#rest(nowMs);
     this.timeouts++;
-    if (this.#recovery !== "timeout") this.congestion.onTimeout();
+    this.congestion.onTimeout(this.#recovery === "timeout");
     this.#recovery = "timeout";
     this.#recoverUntil = this.#seq;
     this.#probes = 0;

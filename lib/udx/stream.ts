@@ -28,8 +28,14 @@ export type { Route } from "./sender.ts";
 export const DEFAULT_RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
 /** A window smaller than a packet is advertised as none: it would only be filled with crumbs. */
 const SMALLEST_WINDOW_BYTES = 1500;
-/** An acknowledgement is not held back for longer than this many packets. */
+/**
+ * An acknowledgement is not held back for longer than this many packets. One that gets lost leaves its sender in the dark
+ * about all of them, so there are more while something is missing, and of the first packets, which tell the round trip.
+ */
 const ACK_EVERY_PACKETS = 16;
+const ACK_EVERY_WITH_GAPS = 4;
+const ACK_EVERY_AT_FIRST = 2;
+const FIRST_PACKETS = 32;
 /** Unsent messages; more are dropped, as a full socket buffer would. */
 const MAX_CONTROL_PACKETS = 256;
 
@@ -314,7 +320,12 @@ export class StreamMachine<R extends Route> {
     const packet = this.#sender.next(nowMs);
     if (packet !== null) return this.#count(packet);
     if (this.#sender.takeHeartbeat()) return this.#count({ bytes: encodePacket(this.#header(HEARTBEAT)), route });
-    return this.#ackOwed >= ACK_EVERY_PACKETS ? this.pollAck() : null;
+    return this.#ackOwed >= this.#ackEvery() ? this.pollAck() : null;
+  }
+
+  #ackEvery(): number {
+    if (this.packetsReceived < FIRST_PACKETS) return ACK_EVERY_AT_FIRST;
+    return this.#receive.hasGaps ? ACK_EVERY_WITH_GAPS : ACK_EVERY_PACKETS;
   }
 
   /** A datagram that only acknowledges, if one is owed. */

@@ -5,7 +5,7 @@ import { Congestion, INITIAL_WINDOW_PACKETS } from "../../lib/udx/congestion.ts"
 function round(congestion: Congestion, nowMs: number, rttMs: number): void {
   const packets = congestion.windowPackets;
   for (let i = 0; i < packets; i++) {
-    congestion.onRoundTrip(rttMs);
+    congestion.onRoundTrip(rttMs, 1);
     congestion.onDelivered(1, nowMs, rttMs, true);
   }
   congestion.onRoundEnd();
@@ -65,9 +65,14 @@ Deno.test("Congestion cuts to 0.7 on loss and grows back towards the old window,
 Deno.test("Congestion starts over after a timeout", () => {
   const congestion = new Congestion();
   for (let i = 1; i <= 4; i++) round(congestion, i * 50, 50);
-  congestion.onTimeout();
-  assert.equal(congestion.windowPackets, 4);
-  assert.equal(congestion.inSlowStart, true);
+  congestion.onTimeout(false);
+  assert.equal(congestion.windowPackets, 1);
+  round(congestion, 250, 50);
+  assert.equal(congestion.windowPackets, 2);
+  congestion.onTimeout(true);
+  assert.equal(congestion.windowPackets, 1);
+  for (let i = 0; i < 6; i++) round(congestion, 300 + i * 50, 50);
+  assert.equal(congestion.windowPackets, 64, "the threshold still is 0.7 of the window before the first timeout");
 });
 
 Deno.test("Congestion never falls below four packets", () => {
