@@ -7,7 +7,7 @@ import { parseRequestId, type RequestId, type ShortChannelId } from "../domain/i
 import type { InvoiceStatus } from "../domain/invoice.ts";
 import { type LeaveReason, leaveReasons } from "../domain/reasons.ts";
 import type { NodeReply } from "../lightning/node.ts";
-import { decideRebalance, leastSat } from "../policy/rebalance.ts";
+import { decideRebalance } from "../policy/rebalance.ts";
 import { formatMemo, invoiceTag } from "../protocol/memo.ts";
 import type { PaymentResult } from "../protocol/messages.ts";
 import type { ConnectionId } from "../swarm/transport.ts";
@@ -382,9 +382,6 @@ function failed(step: Step, ask: Ask, side: Side): void {
   if (answer?.maxTokensSat !== undefined) {
     const { localSat, remoteSat } = side.channel;
     side.maxTokens = { amountSat: answer.maxTokensSat, localSat, remoteSat };
-    // A smaller request may well pass: no need to wait long.
-    const least = node ? leastSat(side.channel, settingsOf(state, node, side.channel)) : answer.maxTokensSat;
-    if (answer.maxTokensSat >= least && answer.maxTokensSat < ask.amountSat) side.failures = 1;
   }
   const firstMs = answer?.reason === "not-shared" ? unknownChannelRetryMs : askSpacingMs;
   const waitMs = Math.max(

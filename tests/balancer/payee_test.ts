@@ -186,6 +186,17 @@ Deno.test("a payer that would pay too little is left alone until the balances mo
   await harness.end();
 });
 
+Deno.test("a payer that lowers `maxTokens` each time, while satoshis come and go, is asked no oftener than one that refuses", async () => {
+  let most = 400_000;
+  const { harness, requests } = await scene((rogue, request, harness) => {
+    harness.shift(request.channelPoint, rogue.node, 1);
+    say(rogue, request, { reason: "balance", maxTokens: sat(--most) });
+  });
+  await harness.run(3_600_000);
+  assert.ok(requests().length >= 5 && requests().length <= 20, `${requests().length} requests in an hour`);
+  await harness.end();
+});
+
 Deno.test("one request at a time per channel, though the answer never comes", async () => {
   const { harness, alice, requests } = await scene(() => {});
   await harness.run(59_000);
