@@ -1,7 +1,7 @@
 import type { BalanceSettings, SettingsTarget } from "../config/config.ts";
 import { nodeSettingsFor, settingsFor } from "../config/settings.ts";
 import { channelIds, type ChannelSnapshot } from "../domain/channel.ts";
-import type { ShortChannelId } from "../domain/ids.ts";
+import type { RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { NodeEvent, NodeReply } from "../lightning/node.ts";
 import { channelName, nameOf } from "./names.ts";
 import { type BalancerState, createHistory, createSide, type NodeState, sessionFor, type Side } from "./state.ts";
@@ -179,9 +179,17 @@ export function applyChannels(step: Step, node: NodeState, channels: readonly Ch
   for (const channel of channels) {
     const side = node.sides.get(channel.channelPoint);
     if (side) side.channel = channel;
-    else node.sides.set(channel.channelPoint, createSide(channel));
+    else node.sides.set(channel.channelPoint, { ...createSide(channel), ask: openAsk(step.state, node, channel) });
   }
   refreshShared(step, node);
+}
+
+/** A request of an earlier run, or of before the node left the channel out of a list: there is never a second beside it. */
+function openAsk({ asks }: BalancerState, node: NodeState, { channelPoint }: ChannelSnapshot): RequestId | undefined {
+  for (const ask of asks.values()) {
+    if (ask.channelPoint === channelPoint && ask.node === node.info?.pubkey) return ask.requestId;
+  }
+  return undefined;
 }
 
 /** Watches the channels with nodes of the cluster, and no others. Returns whether there is a new one. */

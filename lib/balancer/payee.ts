@@ -359,11 +359,12 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
     details: { tookMs },
   });
   if (side === undefined || node === undefined) return;
+  if (side.ask === requestId) side.ask = undefined;
   if (!received) {
     if (ask.connection !== undefined) failed(step, ask, side);
+    else hint(step, node);
     return;
   }
-  if (side.ask === requestId) side.ask = undefined;
   side.failures = 0;
   side.maxTokens = undefined;
   side.receivedAtMs = now.atMs;

@@ -197,6 +197,26 @@ Deno.test("a payer that lowers `maxTokens` each time, while satoshis come and go
   await harness.end();
 });
 
+Deno.test("after a restart nothing is asked for beside the open request of the earlier run", async () => {
+  const { harness, alice, instance, rogue, requests } = await scene(() => {});
+  const connection = rogue.connection;
+  assert.equal(requests().length, 1);
+  instance.tamper = (_node, call, real) =>
+    call.method === "lookupInvoice" || call.method === "cancelInvoice"
+      ? Promise.resolve({ ok: false, method: call.method, kind: "unavailable", message: "late", remedy: "" })
+      : real();
+  await instance.restart();
+  await harness.runUntil(() => rogue.isConnected && rogue.connection !== connection, 1_000);
+  rogue.hello();
+  await harness.run(60_000);
+  assert.equal(requests().length, 1);
+  instance.tamper = (_node, _call, real) => real();
+  await harness.run(20_000);
+  const open = harness.network.invoices(alice).filter((invoice) => invoice.state === "OPEN");
+  assert.deepEqual([requests().length, open.length], [2, 1]);
+  await harness.end();
+});
+
 Deno.test("one request at a time per channel, though the answer never comes", async () => {
   const { harness, alice, requests } = await scene(() => {});
   await harness.run(59_000);
