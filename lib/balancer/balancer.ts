@@ -7,8 +7,8 @@ import { historyDeadlines, historyTimers, onHistory, readHistory } from "./histo
 import type { BalancerEvent, Effect, NodeRef } from "./io.ts";
 import { hint, nodeDeadlines, type NodeHandlers, nodeTimers, onNodeEvent, onPolled, refreshShared } from "./nodes.ts";
 import {
-  cancelAllAsks,
   considerAsking,
+  hurryAsks,
   lookAtAsks,
   onAskEnded,
   onCancelled,
@@ -272,7 +272,7 @@ function drain(step: Step): void {
   if (state.draining) return;
   state.draining = true;
   sayBye(step);
-  cancelAllAsks(step);
+  hurryAsks(step);
 }
 
 /** Nothing is under way that this process must see the end of; the rest stands in the log and is looked up at the next start. */

@@ -37,6 +37,8 @@ const unknownChannelRetryMs = 1_000;
 const longestBackOffMs = 600_000;
 /** How long a request outlives its session: the payment may be under way. */
 const orphanMs = 5_000;
+/** How long a stop waits for payments that were asked for: it must be over within 10 s. */
+const drainPatienceMs = 4_000;
 /** However long the payer asks us to wait, we come back after an hour. */
 const longestRetryMs = 3_600_000;
 /** So long a reason that comes back to a channel is no news. */
@@ -412,9 +414,11 @@ export function resumeAsk(step: Step, invoice: LedgerInvoice): void {
   });
 }
 
-/** Cancels whatever is open: the program stops. */
-export function cancelAllAsks(step: Step): void {
-  for (const ask of step.state.asks.values()) if (ask.phase === "open") cancelAsk(step, ask, "the program is stopping");
+/** The program stops: what the payer may be paying just now gets a moment to arrive, then it is cancelled. */
+export function hurryAsks(step: Step): void {
+  for (const ask of step.state.asks.values()) {
+    if (ask.phase === "open") ask.deadlineAtMs = Math.min(ask.deadlineAtMs, step.now.atMs + drainPatienceMs);
+  }
 }
 
 export function payeeTimers(step: Step): void {
