@@ -26,7 +26,8 @@ export interface PathOptions {
 /** A machine with an application around it that keeps what it was told. */
 export class Endpoint {
   readonly machine: StreamMachine<SimulatedRoute>;
-  readonly received: number[] = [];
+  readonly #chunks: Uint8Array[] = [];
+  receivedBytes = 0;
   readonly messages: Uint8Array[] = [];
   readonly events: StreamEvent["kind"][] = [];
   failure: string | null = null;
@@ -44,6 +45,10 @@ export class Endpoint {
     });
   }
 
+  get received(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
   get ended(): boolean {
     return this.events.includes("end");
   }
@@ -57,7 +62,8 @@ export class Endpoint {
   take(event: StreamEvent): void {
     this.events.push(event.kind);
     if (event.kind === "data") {
-      for (const byte of event.bytes) this.received.push(byte);
+      this.#chunks.push(event.bytes);
+      this.receivedBytes += event.bytes.length;
       if (this.paused) this.unreadBytes += event.bytes.length;
       else this.machine.consumed(event.bytes.length);
     } else if (event.kind === "message") this.messages.push(event.bytes.slice());

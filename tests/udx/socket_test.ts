@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { FIVE_PERCENT, lossyListener } from "./lossy.ts";
 import { type DatagramSocket, UDX, type UDXSocket, type UDXStream } from "../../lib/udx/mod.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -307,4 +308,27 @@ Deno.test("UDX counts what it sends and receives", async () => {
   assert.ok(pair.a.bytesTransmitted > 10_000 && pair.a.bytesTransmitted === socketA.bytesTransmitted);
   assert.equal(pair.a.packetsTransmitted, socketA.packetsTransmitted);
   assert.ok(pair.a.cwnd >= 10 && pair.a.rtt >= 0 && pair.a.mtu === 1200 && pair.a.inflight === 0);
+});
+
+Deno.test("UDX carries many streams at once over a socket that loses, doubles and reorders 5 %", async () => {
+  const lossy = new UDX(lossyListener(FIVE_PERCENT, 0x5eed));
+  const plain = new UDX();
+  const [here, there] = [bound(lossy), bound(plain)];
+  await Promise.all(Array.from({ length: 20 }, async (_, i) => {
+    const id = i + 1;
+    const bytes = id * 1500;
+    const [a, b] = [lossy.createStream(id), plain.createStream(id)];
+    a.connect(here, id, portOf(there), LOOPBACK);
+    b.connect(there, id, portOf(here), LOOPBACK);
+    const closed = Promise.all([once(a, "close"), once(b, "close")]);
+    const echoed: Uint8Array[] = [];
+    a.on("data", (data: Uint8Array) => echoed.push(data));
+    b.on("data", (data: Uint8Array) => b.write(data));
+    b.on("end", () => b.end());
+    a.end(new Uint8Array(bytes).fill(id));
+    await closed;
+    assert.ok(Buffer.concat(echoed).equals(Buffer.alloc(bytes, id)));
+  }));
+  assert.ok(here.idle && there.idle);
+  await Promise.all([here.close(), there.close()]);
 });
