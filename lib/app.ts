@@ -33,7 +33,7 @@ export class Instance {
   readonly #swarm: SwarmWorker;
   readonly #memory: MemoryTransport;
   readonly #view: () => BalancerView;
-  #stopped: Promise<void> | undefined;
+  #stopped: Promise<boolean> | undefined;
 
   private constructor(
     driver: Driver,
@@ -118,15 +118,18 @@ export class Instance {
     return this.#view();
   }
 
-  /** Starts nothing new, waits (7 s at most) for what runs, closes everything. Within 10 s. */
-  stop(): Promise<void> {
+  /**
+   * Starts nothing new, waits (7 s at most) for what runs, closes everything. Within 10 s.
+   * @returns whether what ran has ended; if not, the next start looks it up
+   */
+  stop(): Promise<boolean> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(): Promise<boolean> {
     this.#driver.drain();
-    await within(drainMs, Promise.race([this.#driver.drained, this.failed.catch(() => {})]));
+    const drained = await within(drainMs, Promise.race([this.#driver.drained, this.failed.catch(() => {})]));
     // First: calls that end with their worker are no failures of ours any more.
     const closed = this.#driver.close();
     await within(closeMs, Promise.allSettled([this.#swarm.close(), this.#memory.close(), this.#lightning.close()]));
@@ -135,15 +138,16 @@ export class Instance {
     await closed;
     // What a lost worker held is on disk as far as it was acknowledged; there is nobody left to close it.
     if (!this.#audit.handle.ended) await this.#audit.close();
+    return drained;
   }
 }
 
-/** Waits for `promise`, but no longer than `ms`. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
+/** Waits for `promise`, but no longer than `ms`. @returns whether it came in time */
+async function within(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
+  const timer = setTimeout(() => resolve(false), ms);
   try {
-    await Promise.race([promise, late]);
+    return await Promise.race([promise.then(() => true), late]);
   } finally {
     clearTimeout(timer);
   }

@@ -179,3 +179,17 @@ Deno.test("a signal waits for a payment under way; two at once count as one; ano
   assert.equal(cluster.payments(alice).length, 1);
   assert.deepEqual(kindsOf(await transactions(config), "payer"), ["intent", String(kind).slice("payment-".length)]);
 });
+
+Deno.test("a signal waits some seconds for an LND that hangs, then leaves the payment to the next start", async () => {
+  await using cluster = new Cluster();
+  const { alice, bob, config } = await pair(cluster);
+  const program = cluster.start(config);
+  await cluster.paymentBegins(alice, () => cluster.network.freezeNode(bob.pubkey));
+  await until(() => cluster.payments(alice)[0]!.htlcs.length > 0, "an HTLC that is out");
+  cluster.run((network) => network.freezeNode(alice.pubkey));
+  await stopWell(program);
+  await program.event(/^Stopped, though LND still has something under way/);
+  const again = cluster.start(config);
+  await again.event(/^Started: 1 payment and 1 invoice/);
+  assert.equal((await again.stop()).code, 0);
+});

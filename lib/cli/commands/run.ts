@@ -41,18 +41,19 @@ export async function run(command: Extract<Command, { kind: "run" }>): Promise<n
   else screen.log("info", `${ended.signal}: starting nothing new, waiting for what runs`);
 
   const stopped = instance.stop().then(
-    () => "stopped" as const,
+    (drained) => drained ? "stopped" as const : "interrupted" as const,
     (error: unknown) => {
       screen.log("error", `Stopping failed: ${messageOf(error)}`);
       return "stopped" as const;
     },
   );
   const outcome = await Promise.race([stopped, signals.second]);
-  if (outcome !== "stopped") {
+  if (outcome !== "stopped" && outcome !== "interrupted") {
     screen.log("warn", `${outcome} again: ending at once; what is under way is looked up at the next start`);
     return exitCodes.temporary;
   }
   if (ended.kind === "failed") return exitCodeOf(ended.error);
-  screen.log("info", "Stopped");
+  if (outcome === "stopped") screen.log("info", "Stopped");
+  else screen.log("warn", "Stopped, though LND still has something under way: it is looked up at the next start");
   return exitCodes.ok;
 }
