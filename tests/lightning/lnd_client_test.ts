@@ -125,7 +125,7 @@ Deno.test("LndNode.watch() says what is wrong with the macaroon, and goes on whe
     const watched = new Watched(pair.connect(configOf(server, { macaroon: { kind: "file", path } })));
     const { message, remedy } = await watched.next("down");
     assert.equal(message, `The macaroon for LND at ${server.socket} is not of this node, or was changed`);
-    assert.match(remedy, /tightrope macaroon/);
+    assert.match(remedy, /the README has the command/);
     await Deno.writeTextFile(path, server.adminMacaroonHex);
     await watched.next("up");
     assert.equal(watched.kinds().filter((kind) => kind === "down").length, 1);

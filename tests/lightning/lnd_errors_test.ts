@@ -21,6 +21,9 @@ const statuses: [number, string, FailureCause][] = [
     "macaroon",
   ],
   [unknown, 'caveat "time-before 2026-11-22T16:18:52Z" not satisfied: macaroon has expired', "macaroon"],
+  // Nobody recorded these: words of a later LND, or of what stands before it.
+  [unknown, "invalid macaroon", "macaroon"],
+  [3, "Macaroon rejected", "macaroon"],
   [unknown, "permission denied", "right"],
   [14, "No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:21999.", "refused"],
   [14, "No connection established. Last error: Error: self-signed certificate. Resolution note: ", "certificate"],
@@ -65,6 +68,7 @@ Deno.test("lostPaymentOutcome() is rejected only where LND's words prove that no
     [1, "Call cancelled"],
     [unknown, "routerrpc server shutting down"],
     [unknown, "something that LND never said before"],
+    [unknown, "invalid macaroon"],
     [4, "Deadline exceeded"],
     [7, "permission denied"],
     [8, "Bandwidth exhausted"],

@@ -86,7 +86,8 @@ export function causeOf(status: RpcStatus): FailureCause {
   if (/RPC server is in the process of starting up|^waiting to start/.test(details)) return "starting";
   if (/^permission denied/.test(details)) return "right";
   if (code === rpcCode.unknown && macaroonTexts.some(([pattern]) => pattern.test(details))) return "macaroon";
-  return "refusal";
+  // In words that LND doesn't use yet, or a proxy's: nothing else that is asked of a node is about macaroons.
+  return /\bmacaroon\b/i.test(details) ? "macaroon" : "refusal";
 }
 
 function connectionCause(details: string): FailureCause {
@@ -147,13 +148,13 @@ export function lightningError(status: RpcStatus, context: CallContext): Lightni
         `The macaroon for LND at ${socket} ${
           macaroonTexts.find(([pattern]) => pattern.test(words))?.[1] ?? "is refused"
         }`,
-        "Give a macaroon baked by this very node (`tightrope macaroon` prints the command).",
+        "Give a macaroon baked by this very node; the README has the command.",
       );
     case "right":
       return new LightningError(
         "permission",
         `The macaroon for LND at ${socket} does not allow ${rpc}`,
-        `Bake one that has uri:${rpc} too (\`tightrope macaroon\` prints the command).`,
+        `Bake one that has uri:${rpc} too; the README has the command.`,
       );
     case "deadline":
       return new LightningError(
@@ -246,7 +247,7 @@ export function lostPaymentOutcome(status: RpcStatus, sawUpdate: boolean, contex
     case "right":
     case "macaroon":
       // LND's own words come from its interceptor, ahead of the RPC; a proxy's 7 and 16 may come at any time.
-      return { kind: status.code === rpcCode.unknown ? "rejected" : "unknown", detail };
+      return { kind: isInterceptors(status) ? "rejected" : "unknown", detail };
     case "refused":
     case "name":
     case "certificate":
@@ -262,6 +263,12 @@ export function lostPaymentOutcome(status: RpcStatus, sawUpdate: boolean, contex
     case "closed":
       return { kind: "unknown", detail };
   }
+}
+
+/** Whether a refusal of the macaroon or its rights is in words that are known to be LND's own. */
+function isInterceptors({ code, details }: RpcStatus): boolean {
+  return code === rpcCode.unknown &&
+    (/^permission denied/.test(details) || macaroonTexts.some(([pattern]) => pattern.test(details)));
 }
 
 /** One line of printable text: a server's words go into logs and onto terminals. */
