@@ -1,4 +1,5 @@
-import { applyRecord, foldLedger, openPayments } from "../audit/ledger.ts";
+import { applyRecord, foldLedger, forgetSettled, openPayments } from "../audit/ledger.ts";
+import { longestPeriodMs } from "../config/settings.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
 import type { Now } from "../env/clock.ts";
 import type { Random } from "../env/random.ts";
@@ -179,6 +180,7 @@ function start(step: Step, { transactions, paused }: Extract<BalancerEvent, { ki
   state.started = true;
   state.paused = paused;
   state.ledger = foldLedger(transactions, now);
+  forgetSettled(state.ledger, now.atMs - longestPeriodMs(state.config.limits));
   const payments = openPayments(state.ledger);
   // Never sent again: LND is asked how each one stands.
   for (const payment of payments) resumePayment(step, payment);

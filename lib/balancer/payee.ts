@@ -1,5 +1,5 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { type LedgerInvoice, openPayments } from "../audit/ledger.ts";
+import type { LedgerInvoice } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { channelIds } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
@@ -19,6 +19,7 @@ import {
   isOwn,
   nodeByPubkey,
   type NodeState,
+  openPaymentsOf,
   type PeerSession,
   sessionFor,
   type Side,
@@ -79,10 +80,8 @@ function whyNotNow(step: Step, node: NodeState, side: Side, minTimeMs: number): 
   if (state.paused) return "paused";
   if (node.cloned) return "cloned";
   const { channelPoint } = side.channel;
-  if (
-    openPayments(state.ledger).some((open) => open.node === node.info?.pubkey && open.channelPoint === channelPoint)
-  ) {
-    return "payment-open";
+  for (const open of openPaymentsOf(state)) {
+    if (open.node === node.info?.pubkey && open.channelPoint === channelPoint) return "payment-open";
   }
   if (side.rest) return "resting";
   if (side.receivedAtMs !== undefined && now.atMs - side.receivedAtMs < minTimeMs) return "too-soon";

@@ -1,4 +1,4 @@
-import { forgetSettled, type LedgerPayment, openPayments, sideKey, totalOutflowSat } from "../audit/ledger.ts";
+import { forgetSettled, type LedgerPayment, sideKey, totalOutflowSat } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { limitsFor, longestPeriodMs } from "../config/settings.ts";
 import { type Msat, type Sat, sat, satToMsat } from "../domain/amounts.ts";
@@ -21,6 +21,7 @@ import {
   isOwn,
   nodeByPubkey,
   type NodeState,
+  openPaymentsOf,
   type Payment,
   type PeerSession,
   type Request,
@@ -144,9 +145,10 @@ function whyNotNow(step: Step, node: NodeState, peer: NodePubkey): RefuseReason 
 function isStopped({ state, now }: Step, peer: NodePubkey): boolean {
   const trouble = state.troubles.get(peer);
   if (trouble && trouble.failures >= toleratedFailures && now.atMs < trouble.untilMs) return true;
-  return openPayments(state.ledger).some((open) =>
-    open.peer === peer && (open.state === "unknown" || now.atMs - open.reservedAtMs > stuckMs)
-  );
+  for (const open of openPaymentsOf(state)) {
+    if (open.peer === peer && (open.state === "unknown" || now.atMs - open.reservedAtMs > stuckMs)) return true;
+  }
+  return false;
 }
 
 export function onRequestChannels(step: Step, id: number, node: NodeState, reply: NodeReply): void {
@@ -204,7 +206,7 @@ function decide(step: Step, request: Request, node: NodeState): void {
     hashKnown: ledger.paidHashes.has(invoice.paymentHash) ||
       (!ownPeer && ledger.invoiceHashes.has(invoice.paymentHash)),
     requestOpen: side.ask !== undefined,
-    paymentOpen: openPayments(ledger).some((open) => concerns(open, own, request)),
+    paymentOpen: [...openPaymentsOf(state)].some((open) => concerns(open, own, request)),
     payments: ledger.payments.values(),
     lastAttemptAtMs: ledger.lastAttemptAtMs.get(key),
     positionSat: ledger.positions.get(request.peer) ?? sat(0),

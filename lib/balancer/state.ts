@@ -1,9 +1,10 @@
-import type { Ledger } from "../audit/ledger.ts";
+import type { Ledger, LedgerPayment } from "../audit/ledger.ts";
 import { createLedger } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import type { LimitsConfig } from "../config/config.ts";
 import type { Sat } from "../domain/amounts.ts";
 import type { ChannelSnapshot } from "../domain/channel.ts";
+import { invariant } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { DecodedInvoice } from "../domain/invoice.ts";
 import type { LeaveReason, ToldReason } from "../domain/reasons.ts";
@@ -335,6 +336,15 @@ export function nodeByPubkey(state: BalancerState, pubkey: NodePubkey): NodeStat
 /** Whether this instance manages the node, now or (as the log tells) before. */
 export function isOwn(state: BalancerState, pubkey: NodePubkey): boolean {
   return nodeByPubkey(state, pubkey) !== undefined;
+}
+
+/** Payments of ours whose end isn't recorded: few, while the ledger may hold thousands that count against a limit. */
+export function* openPaymentsOf({ payments, ledger }: BalancerState): Generator<LedgerPayment> {
+  for (const hash of payments.keys()) {
+    const entry = ledger.payments.get(hash);
+    invariant(entry, `payment ${hash} is under way without a reservation`);
+    yield entry;
+  }
 }
 
 /** Our side of a channel, if the node lists it. */

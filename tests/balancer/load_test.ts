@@ -25,3 +25,17 @@ Deno.test("traffic on a watched channel of a node that lists slowly costs the no
   assert.ok((lists - before) * listMs <= 60_000 / 4 + listMs, `${lists - before} lists in a minute`);
   await harness.end();
 });
+
+Deno.test("of a long log only what still counts against a limit is kept in reach after a restart", async () => {
+  const harness = new Harness();
+  const [alice, bob] = [harness.node("alice"), harness.node("bob")];
+  harness.channel(alice, bob, 1_003_470, 100_000);
+  const instance = harness.instance({ nodes: [alice, bob] });
+  for (const [afterMs, kept] of [[14_300_000, 1], [200_000, 0]] as const) {
+    await harness.run(afterMs);
+    await instance.restart();
+    const { payments, paidHashes } = instance.state.ledger;
+    assert.deepEqual([payments.size, paidHashes.size], [kept, 1]);
+  }
+  await harness.end();
+});
