@@ -65,7 +65,13 @@ export class Instance {
     const started: WorkerHandle[] = [audit.handle];
     let driver: Driver | undefined;
     try {
-      const opened = await audit.open(({ paused }) => driver?.setPaused(paused));
+      const control = { paused: false };
+      const opened = await audit.open(({ paused }) => {
+        // The operator may pause while a long log is still being read.
+        control.paused = paused;
+        driver?.setPaused(paused);
+      });
+      control.paused = opened.paused;
       const transactions = await audit.readTransactions();
       const lightning = new LightningWorker(config.lightningNodes, systemRandom);
       started.push(lightning.handle);
@@ -103,7 +109,7 @@ export class Instance {
         onRecord: options.onRecord,
       });
       const instance = new Instance(driver, audit, lightning, swarm, memory, () => viewBalancer(state));
-      await driver.start({ transactions, head: opened.head, paused: opened.paused });
+      await driver.start({ transactions, head: opened.head, paused: control.paused });
       return instance;
     } catch (error) {
       const closed = driver?.close();
