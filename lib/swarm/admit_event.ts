@@ -20,7 +20,10 @@ function bytes(value: unknown, least: number, most: number): Uint8Array {
   if (!(value instanceof Uint8Array) || value.length < least || value.length > most) {
     throw new InvariantError("the swarm reported bytes of a wrong length");
   }
-  return value;
+  // A copy: memory that the worker shares with main could change between the check of a MAC and the reading.
+  const copy = new Uint8Array(value);
+  if (copy.length < least || copy.length > most) throw new InvariantError("the swarm reported bytes that change");
+  return copy;
 }
 
 function key(value: unknown): SwarmKey {

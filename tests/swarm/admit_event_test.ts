@@ -30,6 +30,13 @@ Deno.test("admitSwarmEvent() strips what could steer a terminal", () => {
   });
 });
 
+Deno.test("admitSwarmEvent() hands on bytes that nobody else can change any more", () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(2));
+  const event = admitSwarmEvent({ kind: "frame", connection: 3, frame: shared });
+  shared.fill(9);
+  assert.deepEqual(event, { kind: "frame", connection: 3, frame: new Uint8Array(2) });
+});
+
 for (
   const [name, event] of Object.entries({
     "no object": 5,
