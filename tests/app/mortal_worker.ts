@@ -2,9 +2,9 @@
 const name = new URL(import.meta.url).searchParams.get("worker");
 const RealWorker = globalThis.Worker;
 globalThis.Worker = class extends RealWorker {
-  constructor(entry: URL, options: WorkerOptions) {
+  constructor(entry: string | URL, options?: WorkerOptions) {
     super(entry, options);
-    if (options.name !== name) return;
+    if (options?.name !== name) return;
     // A method that it doesn't have, called without waiting for an answer: nobody catches what that throws.
     Deno.addSignalListener("SIGUSR2", () => this.postMessage({ kind: "tell", method: "die", args: [] }));
   }
