@@ -5,7 +5,7 @@ import type { RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { NodeEvent, NodeReply } from "../lightning/node.ts";
 import { channelName, nameOf } from "./names.ts";
 import { type BalancerState, createHistory, createSide, type NodeState, sessionFor, type Side } from "./state.ts";
-import { call, type Step, tell } from "./step.ts";
+import { call, type Step, tell, tellSparingly } from "./step.ts";
 
 /** Polls after a hint, in ms: a receiver's ListChannels lags 20 to 45 ms behind the event. */
 const followUpMs = [20, 40, 80, 160, 320] as const;
@@ -211,7 +211,7 @@ export function refreshShared(step: Step, node: NodeState): boolean {
 function tellShared(step: Step, node: NodeState, side: Side, shared: boolean, why: string): void {
   const { channel } = side;
   const between = `${nodeName(step.state, node)} and ${nameOf(step.state, channel.remotePubkey)}`;
-  tell(step, {
+  tellSparingly(step, {
     kind: shared ? "channel-watched" : "channel-unwatched",
     level: "info",
     message: shared

@@ -25,7 +25,7 @@ import {
   type Side,
   sideOf,
 } from "./state.ts";
-import { append, backOffMs, call, send, type Step, tell } from "./step.ts";
+import { append, backOffMs, call, send, type Step, tell, tellSparingly } from "./step.ts";
 
 /** The payer answers within this time or says `unknown`; then the invoice is cancelled. */
 const answerTimeoutMs = 60_000;
@@ -108,7 +108,7 @@ function leave(
     channelName(channel)
   } with ${nameOf(step.state, channel.remotePubkey)}`;
   const amount = amountSat === undefined ? "" : ` (${sats(amountSat)})`;
-  tell(step, {
+  tellSparingly(step, {
     kind: "decision",
     level: isNews ? "info" : "debug",
     message: `${what}: ${leaveReasons[reason]}${amount}`,

@@ -28,7 +28,7 @@ import {
   type Side,
   sideOf,
 } from "./state.ts";
-import { append, backOffMs, call, send, type Step, tell } from "./step.ts";
+import { append, backOffMs, call, send, type Step, tell, tellSparingly } from "./step.ts";
 
 /** One request per channel is looked into per this time. */
 const requestSpacingMs = 5_000;
@@ -60,7 +60,7 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     answer(step, peer.connection, message, { reason: "not-shared" });
     if (now.atMs - (peer.refusedAtMs ?? -Infinity) < requestSpacingMs) return countIgnored(step);
     peer.refusedAtMs = now.atMs;
-    return tell(step, {
+    return tellSparingly(step, {
       kind: "request-refused",
       level: "warn",
       message: `Refused ${peerName(peer)} a payment of ${sats(message.tokens)}: ${refuseSentence("unknown-channel")}`,

@@ -15,7 +15,7 @@ import { nodeProofText, recoverNodePubkey, type SessionRole } from "../protocol/
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
 import { cleanAlias, nameOf } from "./names.ts";
 import { nodeByPubkey, type NodeState, type PeerSession } from "./state.ts";
-import { call, send, type Step, tell } from "./step.ts";
+import { armReport, call, send, type Step, tell, tellSparingly } from "./step.ts";
 
 /** One hello per node is looked into per this time; we say ours a little less often, so that none is lost. */
 const helloSpacingMs = 5_000;
@@ -108,7 +108,7 @@ function handleOutputs(step: Step, peer: PeerSession, outputs: readonly SessionO
         countIgnored(step);
         if (step.now.atMs - (peer.refusedAtMs ?? -Infinity) >= helloSpacingMs) {
           peer.refusedAtMs = step.now.atMs;
-          tell(step, {
+          tellSparingly(step, {
             kind: "request-refused",
             level: "warn",
             message: `A message of ${peerName(peer)} is not understood: ${output.why}`,
@@ -134,7 +134,7 @@ function authenticated(step: Step, peer: PeerSession, sessionId: Uint8Array, sec
   if (peer.via === "swarm") {
     step.state.nobodyFoundAtMs = undefined;
     const old = secret === "previous" ? ", by the previous secret" : "";
-    tell(step, {
+    tellSparingly(step, {
       kind: "peer-authenticated",
       level: "info",
       message: `Connected to ${peerName(peer)}, which knows the cluster's secret${old}`,
@@ -240,7 +240,7 @@ function tellOfNode(step: Step, peer: PeerSession, record: Parameters<typeof tel
     return countIgnored(step);
   }
   peer.toldAtMs.set(key, step.now.atMs);
-  tell(step, record);
+  tellSparingly(step, record);
 }
 
 /** A second daemon, a clone or a restored backup: two writers could spend the same limits twice. */
@@ -314,7 +314,7 @@ function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
     logHead: { ...step.state.logHead },
   });
   if (peer.via === "swarm") {
-    tell(step, {
+    tellSparingly(step, {
       kind: "message-sent",
       level: "debug",
       message: `Said hello for ${nameOf(step.state, introduction.pubkey)} to ${peerName(peer)}`,
@@ -357,7 +357,7 @@ function forget(step: Step, peer: PeerSession, reason: string, handlers: PeerHan
   if (peer.sessionId === undefined) return;
   handlers.sessionEnded(step, peer.connection);
   if (peer.via === "swarm") {
-    tell(step, {
+    tellSparingly(step, {
       kind: "peer-disconnected",
       level: "info",
       message: `Disconnected from ${peerName(peer)}: ${reason}`,
@@ -372,7 +372,7 @@ function noteSkew(step: Step, peer: PeerSession, sentAtWallMs: number | undefine
   if (Math.abs(skewMs) <= tolerableSkewMs) return;
   peer.skewTold = true;
   const seconds = Math.round(Math.abs(skewMs) / 1000);
-  tell(step, {
+  tellSparingly(step, {
     kind: "warning",
     level: "warn",
     message: `The clock of ${peerName(peer)} is ${seconds} s ${
@@ -384,10 +384,6 @@ function noteSkew(step: Step, peer: PeerSession, sentAtWallMs: number | undefine
 export function countIgnored(step: Step): void {
   step.state.ignored.requests++;
   armReport(step);
-}
-
-function armReport(step: Step): void {
-  step.state.ignored.reportAtMs ??= step.now.atMs + 60_000;
 }
 
 /** Whatever is due by now. */
@@ -416,10 +412,11 @@ export function peerTimers(step: Step, handlers: PeerHandlers): void {
       kind: "requests-ignored",
       level: "warn",
       message: `In the last minute ${ignored.requests} messages came too fast or too broken to look into, and ` +
-        `${ignored.strangers} connections didn't know the secret`,
-      details: { requests: ignored.requests, strangers: ignored.strangers },
+        `${ignored.strangers} connections didn't know the secret` +
+        (ignored.untold === 0 ? "" : `; ${ignored.untold} comings and goings were too many to tell`),
+      details: { requests: ignored.requests, strangers: ignored.strangers, untold: ignored.untold },
     });
-    Object.assign(ignored, { requests: 0, strangers: 0, reportAtMs: undefined });
+    Object.assign(ignored, { requests: 0, strangers: 0, untold: 0, reportAtMs: undefined });
   }
 }
 

@@ -63,7 +63,9 @@ export interface BalancerState {
   /** Settings that are for nothing of ours were looked for. */
   unmatchedTold: boolean;
   /** What is counted instead of being told one by one. */
-  readonly ignored: { requests: number; strangers: number; reportAtMs: number | undefined };
+  readonly ignored: { requests: number; strangers: number; untold: number; reportAtMs: number | undefined };
+  /** How many lines may still be told of what others cause, and when that was reckoned. */
+  readonly lines: { left: number; atMs: number };
 }
 
 /** One of our own Lightning nodes. */
@@ -256,6 +258,13 @@ export type AppendPurpose =
   | { readonly kind: "payment-ended"; readonly paymentHash: PaymentHash; readonly record: TransactionRecord }
   | { readonly kind: "noted" };
 
+/**
+ * How many lines others may cause at once (a cluster with thousands of channels that comes back), less than the event log
+ * may lag behind; after that one a second.
+ */
+export const maxLines = 6_000;
+export const msPerLine = 1_000;
+
 export function createState(config: BalancerConfig): BalancerState {
   return {
     config,
@@ -277,7 +286,8 @@ export function createState(config: BalancerConfig): BalancerState {
     troubles: new Map(),
     nobodyFoundAtMs: undefined,
     unmatchedTold: false,
-    ignored: { requests: 0, strangers: 0, reportAtMs: undefined },
+    ignored: { requests: 0, strangers: 0, untold: 0, reportAtMs: undefined },
+    lines: { left: maxLines, atMs: 0 },
   };
 }
 

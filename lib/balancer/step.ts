@@ -6,7 +6,14 @@ import type { NodeCall } from "../lightning/node.ts";
 import type { Message } from "../protocol/messages.ts";
 import { isOpen, sealMessage } from "../protocol/session.ts";
 import type { Effect, NodeRef } from "./io.ts";
-import type { AppendPurpose, BalancerState, CallPurpose, PeerSession } from "./state.ts";
+import {
+  type AppendPurpose,
+  type BalancerState,
+  type CallPurpose,
+  maxLines,
+  msPerLine,
+  type PeerSession,
+} from "./state.ts";
 
 /** One step of the machine: what is known, when it is, where chance comes from, and what is to be done. */
 export interface Step {
@@ -37,6 +44,27 @@ export function append(step: Step, record: TransactionRecord, purpose: AppendPur
 /** Tells the operator. */
 export function tell(step: Step, record: Omit<EventRecord, "atWallMs">): void {
   step.effects.push({ kind: "event", record: { atWallMs: step.now.wallMs, ...record } });
+}
+
+/**
+ * Tells what others can cause as often as they like (who comes and goes, and what that means for our channels): a peer
+ * that connects again and again must not fill the disk. What isn't told is counted.
+ */
+export function tellSparingly(step: Step, record: Omit<EventRecord, "atWallMs">): void {
+  const { state: { lines, ignored }, now } = step;
+  lines.left = Math.min(maxLines, lines.left + (now.atMs - lines.atMs) / msPerLine);
+  lines.atMs = now.atMs;
+  if (lines.left < 1) {
+    ignored.untold++;
+    return armReport(step);
+  }
+  lines.left--;
+  tell(step, record);
+}
+
+/** What is only counted is told of within a minute. */
+export function armReport({ state, now }: Step): void {
+  state.ignored.reportAtMs ??= now.atMs + 60_000;
 }
 
 /** Sends a message if the session still stands. */

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { parseSwarmKey } from "../../lib/domain/ids.ts";
 import { Harness } from "./harness.ts";
+import { Rogue } from "./rogue.ts";
 
 Deno.test("traffic on a watched channel of a node that lists slowly costs the node a quarter of its time at most", async () => {
   const listMs = 1_000;
@@ -37,5 +39,31 @@ Deno.test("of a long log only what still counts against a limit is kept in reach
     const { payments, paidHashes } = instance.state.ledger;
     assert.deepEqual([payments.size, paidHashes.size], [kept, 1]);
   }
+  await harness.end();
+});
+
+Deno.test("a peer that comes and goes without end can't fill the event log, and is counted", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const point = harness.channel(alice, mallory, 1_000_000, 500_000);
+  const instance = harness.instance({ nodes: [alice] });
+  const rogueKey = parseSwarmKey("f".repeat(64))!;
+  const rogue = new Rogue(harness, mallory, rogueKey);
+  await harness.runUntil(() => rogue.isConnected, 100);
+  const visits = 1_500;
+  for (let i = 0; i < visits; i++) {
+    rogue.hello();
+    await harness.run(5);
+    harness.swarm.sever(rogueKey, instance.swarmKey);
+    await harness.run(2);
+    harness.swarm.mend(rogueKey, instance.swarmKey);
+    await harness.runUntil(() => rogue.isConnected, 100);
+  }
+  const before = instance.events.length;
+  rogue.hello();
+  await harness.run(120_000);
+  assert.ok(before < 6_100 + harness.atMs / 1_000, `${before} lines`);
+  assert.ok(instance.told("requests-ignored").some(({ details }) => Number(details?.["untold"]) > 0));
+  assert.equal(instance.view.channels.find(({ channelPoint }) => channelPoint === point)?.watched, true);
   await harness.end();
 });
