@@ -42,6 +42,8 @@ const orphanMs = 5_000;
 const drainPatienceMs = 4_000;
 /** However long the payer asks us to wait, we come back after an hour. */
 const longestRetryMs = 3_600_000;
+/** Why a request wasn't fulfilled although its invoice was paid. */
+const settledElsewhere = "settled over another channel";
 /** So long a reason that comes back to a channel is no news. */
 const sameReasonMs = 600_000;
 /** After this time the node's numbers have moved, if they ever will. */
@@ -295,7 +297,7 @@ export function onLookedUp(step: Step, requestId: RequestId, reply: NodeReply): 
     case "settled":
       return paidOverChannel(step, ask, status)
         ? end(step, ask, "received", undefined)
-        : end(step, ask, "cancelled", "settled over another channel");
+        : end(step, ask, "cancelled", settledElsewhere);
     case "cancelled":
       return end(step, ask, "cancelled", ask.cancelReason ?? "cancelled or expired");
     case "open":
@@ -304,10 +306,11 @@ export function onLookedUp(step: Step, requestId: RequestId, reply: NodeReply): 
   }
 }
 
+/** Whether it came over the channel it was for. A node that names no HTLC says nothing against it, and the money is there. */
 function paidOverChannel(step: Step, ask: Ask, status: InvoiceStatus): boolean {
   const side = sideOf(step.state, ask.node, ask.channelPoint);
   const ids: readonly ShortChannelId[] = side ? channelIds(side.channel) : [ask.channelId];
-  return status.paidOver.length > 0 && status.paidOver.every((id) => ids.includes(id));
+  return status.paidOver.every((id) => ids.includes(id));
 }
 
 export function onCancelled(step: Step, requestId: RequestId, reply: NodeReply): void {
@@ -345,7 +348,7 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
   const received = record.kind === "received";
   const tookMs = Math.round(now.atMs - ask.startedAtMs);
   const reason = record.kind === "cancelled" ? record.reason : undefined;
-  const wrongWay = reason === "settled over another channel";
+  const wrongWay = reason === settledElsewhere;
   tell(step, {
     kind: received ? "payment-received" : "request-ended",
     level: received || !wrongWay ? "info" : "warn",
@@ -353,7 +356,9 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
       ? `Received ${sats(ask.amountSat)} from ${nameOf(state, ask.peer)} over ${
         side ? channelName(side.channel) : "a closed channel"
       } after ${tookMs} ms`
-      : `Request for ${sats(ask.amountSat)} to ${nameOf(state, ask.peer)} ended unpaid: ${reason ?? ""}`,
+      : `Request for ${sats(ask.amountSat)} to ${nameOf(state, ask.peer)} ${
+        wrongWay ? "was paid, but over another channel" : `ended unpaid: ${reason ?? ""}`
+      }`,
     role: "payee",
     ...askFacts(ask),
     ...(reason === undefined ? {} : { reason: ask.answer?.reason ?? reason }),

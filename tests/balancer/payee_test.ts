@@ -138,7 +138,20 @@ Deno.test("an invoice paid over a parallel channel is no payment over this one",
   rogue.hello();
   await harness.run(1_000);
   assert.deepEqual(instance.story, ["payee invoiced 400000", "payee cancelled 400000"]);
+  assert.match(instance.told("request-ended")[0]!.message, /was paid, but over another channel$/);
   assert.deepEqual(instance.view.positions, []);
+  await harness.end();
+});
+
+Deno.test("a settled invoice whose HTLCs the node doesn't name has brought its money", async () => {
+  const { harness, instance } = await scene((rogue, request) => rogue.harness.after(100, () => pay(rogue, request)));
+  instance.tamper = async (_node, call, real) => {
+    const reply = await real();
+    if (call.method !== "lookupInvoice" || !reply.ok || reply.method !== "lookupInvoice") return reply;
+    return { ...reply, value: reply.value && { ...reply.value, paidOver: [] } };
+  };
+  await harness.run(2_000);
+  assert.deepEqual(instance.story, ["payee invoiced 400000", "payee received 400000"]);
   await harness.end();
 });
 
