@@ -112,8 +112,8 @@ const peerHandlers: PeerHandlers = {
   payInvoice: onPayInvoice,
   paymentResult: onPaymentResult,
   sessionEnded: onSessionEnded,
-  membersChanged: (step) => {
-    for (const node of step.state.nodes) if (refreshShared(step, node)) hint(step, node);
+  membersChanged: (step, remote) => {
+    for (const node of step.state.nodes) if (refreshShared(step, node, remote)) hint(step, node);
   },
 };
 

@@ -1,7 +1,7 @@
 import type { BalanceSettings, SettingsTarget } from "../config/config.ts";
 import { nodeSettingsFor, settingsFor } from "../config/settings.ts";
 import { channelIds, type ChannelSnapshot } from "../domain/channel.ts";
-import type { RequestId, ShortChannelId } from "../domain/ids.ts";
+import type { NodePubkey, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { NodeEvent, NodeReply } from "../lightning/node.ts";
 import { channelName, nameOf } from "./names.ts";
 import { type BalancerState, createHistory, createSide, type NodeState, sessionFor, type Side } from "./state.ts";
@@ -192,10 +192,14 @@ function openAsk({ asks }: BalancerState, node: NodeState, { channelPoint }: Cha
   return undefined;
 }
 
-/** Watches the channels with nodes of the cluster, and no others. Returns whether there is a new one. */
-export function refreshShared(step: Step, node: NodeState): boolean {
+/**
+ * Watches the channels with nodes of the cluster, and no others. Returns whether there is a new one.
+ * @param remote whose channels may have changed; every node's if absent
+ */
+export function refreshShared(step: Step, node: NodeState, remote?: NodePubkey): boolean {
   let found = false;
   for (const side of node.sides.values()) {
+    if (remote !== undefined && side.channel.remotePubkey !== remote) continue;
     const peer = sessionFor(step.state, side.channel.remotePubkey);
     const network = peer?.nodes.get(side.channel.remotePubkey)?.network;
     const shared = peer !== undefined && network === node.info?.network;

@@ -36,8 +36,8 @@ export interface PeerHandlers {
   readonly payInvoice: (step: Step, peer: PeerSession, message: PayInvoice) => void;
   readonly paymentResult: (step: Step, peer: PeerSession, message: PaymentResult) => void;
   readonly sessionEnded: (step: Step, connection: ConnectionId) => void;
-  /** Who is in the cluster, or speaks for whom, has changed. */
-  readonly membersChanged: (step: Step) => void;
+  /** Who is in the cluster, or speaks for whom, has changed; for one node alone if it is named. */
+  readonly membersChanged: (step: Step, remote?: NodePubkey) => void;
 }
 
 export function startPeers(step: Step): void {
@@ -161,7 +161,7 @@ function receiveMessage(
           message: `${name} was withdrawn`,
           peer: message.publicKey,
         });
-        handlers.membersChanged(step);
+        handlers.membersChanged(step, message.publicKey);
       }
       return;
     case "payInvoice":
@@ -189,7 +189,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
       message: `${shown} is not taken into the cluster: ${why}`,
       peer: publicKey,
     });
-    if (peer.nodes.delete(publicKey)) handlers.membersChanged(step);
+    if (peer.nodes.delete(publicKey)) handlers.membersChanged(step, publicKey);
   };
   if (hello.version !== protocolVersion) {
     return refuse(`its instance speaks another version of the protocol than ${protocolVersion}`);
@@ -229,7 +229,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
       peer: publicKey,
     });
   }
-  handlers.membersChanged(step);
+  handlers.membersChanged(step, publicKey);
 }
 
 /** Tells of a peer's node, not oftener than once a minute each, and of a bounded number: keys are cheap to make. */
@@ -363,7 +363,7 @@ function forget(step: Step, peer: PeerSession, reason: string, handlers: PeerHan
       message: `Disconnected from ${peerName(peer)}: ${reason}`,
     });
   }
-  handlers.membersChanged(step);
+  if (peer.nodes.size > 0) handlers.membersChanged(step);
 }
 
 function noteSkew(step: Step, peer: PeerSession, sentAtWallMs: number | undefined): void {
