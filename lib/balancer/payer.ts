@@ -32,6 +32,8 @@ import { append, backOffMs, call, send, type Step, tell, tellSparingly } from ".
 
 /** One request per channel is looked into per this time. */
 const requestSpacingMs = 5_000;
+/** A list of channels that is younger isn't read again for a channel that it lacks. */
+const freshMs = 1_000;
 /** Every request is answered within this time. */
 const answerTimeoutMs = 60_000;
 /** A payment that hasn't ended by then stops all paying to its node. */
@@ -58,11 +60,13 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
   const found = findSide(state, peer, message);
   if (found === undefined) {
     answer(step, peer.connection, message, { reason: "not-shared" });
+    // A new channel, perhaps, of which our node hasn't told us yet: the payee will ask again.
+    for (const node of state.nodes) if (now.atMs - node.polledAtMs >= freshMs) hint(step, node);
     if (now.atMs - (peer.refusedAtMs ?? -Infinity) < requestSpacingMs) return countIgnored(step);
     peer.refusedAtMs = now.atMs;
     return tellSparingly(step, {
       kind: "request-refused",
-      level: "warn",
+      level: "info",
       message: `Refused ${peerName(peer)} a payment of ${sats(message.tokens)}: ${refuseSentence("unknown-channel")}`,
       role: "payer",
       reason: "unknown-channel",

@@ -22,8 +22,7 @@ Deno.test("a new channel of which the payer hears a moment later is asked for ag
   };
   await harness.runUntil(() => payer.told("request-refused").length > 0, 10_000);
   known = true;
-  payer.take({ kind: "node", node: 0, event: { kind: "channel" } });
-  await harness.runUntil(() => payer.told("payment-settled").length > 0, 2_500);
+  await harness.runUntil(() => payer.told("payment-settled").length > 0, 4_000);
   assert.equal(harness.paymentsOf(alice).length, 1);
   await harness.end();
 });
