@@ -48,8 +48,8 @@ export function onHistory(step: Step, node: NodeState, limit: number, reply: Nod
       tell(step, {
         kind: "warning",
         level: "warn",
-        message: `${nodeName(step.state, node)} did not list its payments: ${reply.message}. ${reply.remedy}. ` +
-          "Nothing is paid from it before that",
+        message: `${nodeName(step.state, node)} did not list its payments: ${reply.message}. ${reply.remedy} ` +
+          "Nothing is paid from it before that.",
         ...(node.info ? { node: node.info.pubkey } : {}),
       });
     }
