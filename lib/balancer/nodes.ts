@@ -132,9 +132,11 @@ export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers
   node.pollTookMs = step.now.atMs - node.polledAtMs;
   if (!node.up) return;
   if (reply.ok && reply.method === "listChannels") {
+    node.pollFailed = false;
     applyChannels(step, node, reply.value);
     handlers.listed(step, node);
-  } else if (!reply.ok) {
+  } else if (!reply.ok && !node.pollFailed) {
+    node.pollFailed = true;
     tell(step, {
       kind: "warning",
       level: "warn",

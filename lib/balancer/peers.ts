@@ -15,13 +15,14 @@ import { nodeProofText, recoverNodePubkey, type SessionRole } from "../protocol/
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
 import { cleanAlias, nameOf } from "./names.ts";
 import { nodeByPubkey, type NodeState, type PeerSession } from "./state.ts";
-import { armReport, call, send, type Step, tell, tellSparingly } from "./step.ts";
+import { armReport, backOffMs, call, send, type Step, tell, tellSparingly } from "./step.ts";
 
 /** One hello per node is looked into per this time; we say ours a little less often, so that none is lost. */
 const helloSpacingMs = 5_000;
 const ownHelloSpacingMs = 6_000;
-/** After a failed signature. */
+/** After a failed signature; longer each time. */
 const proofRetryMs = 10_000;
+const longestProofRetryMs = 300_000;
 /** Nodes that one session may introduce. */
 const maxNodesPerSession = 256;
 /** Different things told of one session's nodes. */
@@ -274,6 +275,7 @@ export function introduce(step: Step, peer: PeerSession, node: NodeState): void 
       pubkey,
       proof: undefined,
       signing: false,
+      failures: 0,
       saidAlias: undefined,
       saidAtMs: -Infinity,
       retryAtMs: undefined,
@@ -331,10 +333,14 @@ export function onProof(step: Step, connection: ConnectionId, node: NodeState, r
   introduction.signing = false;
   if (reply.ok && reply.method === "signMessage") {
     introduction.proof = reply.value;
+    introduction.failures = 0;
     sayHello(step, peer, node);
   } else if (!reply.ok) {
-    introduction.retryAtMs = step.now.atMs + proofRetryMs;
-    tell(step, {
+    introduction.failures++;
+    introduction.retryAtMs = step.now.atMs +
+      backOffMs(step, introduction.failures, proofRetryMs, longestProofRetryMs);
+    if (introduction.failures > 1) return;
+    tellSparingly(step, {
       kind: "warning",
       level: "warn",
       message: `${nameOf(step.state, introduction.pubkey)} did not sign its proof: ${reply.message}. ${reply.remedy}`,

@@ -80,6 +80,8 @@ export interface NodeState {
   /** Its channels were listed since it came up. */
   listed: boolean;
   polling: boolean;
+  /** The last list didn't come, and the operator was told. */
+  pollFailed: boolean;
   pollAgain: boolean;
   polledAtMs: number;
   /** How long the last list took to come. */
@@ -160,6 +162,7 @@ export interface Introduction {
   readonly pubkey: NodePubkey;
   proof: string | undefined;
   signing: boolean;
+  failures: number;
   saidAlias: string | undefined;
   saidAtMs: number;
   /** When to sign again or to say hello again. */
@@ -300,6 +303,7 @@ function createNode(ref: NodeRef): NodeState {
     sides: new Map(),
     listed: false,
     polling: false,
+    pollFailed: false,
     pollAgain: false,
     polledAtMs: -Infinity,
     pollTookMs: 0,
