@@ -1,3 +1,6 @@
+import { formatSat, parseSat } from "../domain/amounts.ts";
+import { formatShortChannelId, parseShortChannelId } from "../domain/ids.ts";
+
 /** JSON-like data, as records are before they are written. */
 type Json = Record<string, unknown>;
 
@@ -41,12 +44,24 @@ export function maskKeys(record: Json, keys: readonly string[]): Json {
   const message = result["message"];
   if (typeof message !== "string" || message === masked) return result;
   // Longest first: a text that contains another must not be left half visible.
-  const texts = hiddenTexts.sort((a, b) => b.length - a.length);
+  const texts = hiddenTexts.flatMap(writtenForms).sort((a, b) => b.length - a.length);
   return { ...result, message: texts.reduce((text, hiddenText) => text.replaceAll(hiddenText, masked), message) };
 }
 
+/** A value as a message may write it: keys shortened, amounts with commas, channel ids as `800000x1x0`. */
+function writtenForms(text: string): string[] {
+  if (/^[0-9a-f]{64,66}$/.test(text)) return [text, `${text.slice(0, 8)}…`];
+  const amountSat = parseSat(text);
+  const channelId = parseShortChannelId(text);
+  return [
+    text,
+    ...(amountSat === undefined ? [] : [formatSat(amountSat)]),
+    ...(channelId === undefined ? [] : [formatShortChannelId(channelId)]),
+  ];
+}
+
 function collectTexts(value: unknown, into: string[]): void {
-  if (typeof value === "string" && value.length >= minMaskedTextLength) into.push(value);
+  if (typeof value === "string" && (value.length >= minMaskedTextLength || /^[0-9]{5}$/.test(value))) into.push(value);
   else if (typeof value === "object" && value !== null) {
     Object.values(value).forEach((inner) => collectTexts(inner, into));
   }

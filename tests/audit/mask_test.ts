@@ -31,6 +31,19 @@ Deno.test("maskKeys() masks what the message repeats, the longest first", () => 
   assert.equal(message, "*** joined, then ***");
 });
 
+Deno.test("maskKeys() masks what the message writes in another form", () => {
+  const peer = "02a1b2c3" + "d".repeat(58);
+  const { message } = maskKeys(
+    {
+      ...base,
+      message: "Paying bob (02a1b2c3…) 400,000 sat and 50,000 sat over 800000x1x0",
+      ...{ peer, amountSat: "400000", details: { other: "50000" }, channelId: "879609302220865536" },
+    },
+    ["peer", "amountSat", "other", "channelId"],
+  );
+  assert.equal(message, "Paying bob (***) *** sat and *** sat over ***");
+});
+
 Deno.test("maskKeys() leaves the frame readable", () => {
   const event = { ...base, message: "secret plans" };
   assert.deepEqual(maskKeys(event, ["v", "at", "kind", "level"]), event);
