@@ -14,7 +14,7 @@ import type { PayInvoice, PaymentResult } from "../protocol/messages.ts";
 import type { ConnectionId } from "../swarm/transport.ts";
 import { tripBreaker } from "./breaker.ts";
 import { channelName, nameOf, sats } from "./names.ts";
-import { applyChannels, facts, hint, settingsOf, targetOf } from "./nodes.ts";
+import { applyChannels, facts, hint, pollSoon, settingsOf, targetOf } from "./nodes.ts";
 import { countIgnored, hasProven, peerName } from "./peers.ts";
 import {
   type BalancerState,
@@ -60,8 +60,9 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
   const found = findSide(state, peer, message);
   if (found === undefined) {
     answer(step, peer.connection, message, { reason: "not-shared" });
-    // A new channel, perhaps, of which our node hasn't told us yet: the payee will ask again.
-    for (const node of state.nodes) if (now.atMs - node.polledAtMs >= freshMs) hint(step, node);
+    // A new channel, perhaps, of which our node hasn't told us yet: the payee will ask again. One look and no more after it:
+    // whoever asks for channels that aren't there must not keep our node busy.
+    for (const node of state.nodes) if (now.atMs - node.polledAtMs >= freshMs) pollSoon(step, node, 0);
     if (now.atMs - (peer.refusedAtMs ?? -Infinity) < requestSpacingMs) return countIgnored(step);
     peer.refusedAtMs = now.atMs;
     return tellSparingly(step, {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { parseSwarmKey } from "../../lib/domain/ids.ts";
+import { otherPoint } from "../policy/fixtures.ts";
 import { Harness } from "./harness.ts";
 import { Rogue } from "./rogue.ts";
 
@@ -65,5 +66,25 @@ Deno.test("a peer that comes and goes without end can't fill the event log, and 
   assert.ok(before < 6_100 + harness.atMs / 1_000, `${before} lines`);
   assert.ok(instance.told("requests-ignored").some(({ details }) => Number(details?.["untold"]) > 0));
   assert.equal(instance.view.channels.find(({ channelPoint }) => channelPoint === point)?.watched, true);
+  await harness.end();
+});
+
+Deno.test("requests for channels that aren't there make a node list once a second at most", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  harness.channel(alice, mallory, 1_000_000, 500_000);
+  const instance = harness.instance({ nodes: [alice] });
+  const rogue = new Rogue(harness, mallory);
+  await harness.runUntil(() => rogue.isConnected, 100);
+  rogue.hello();
+  await harness.run(20_000);
+  const lists = () =>
+    instance.effects.filter((effect) => effect.kind === "call" && effect.call.method === "listChannels");
+  const before = lists().length;
+  for (let i = 0; i < 600; i++) {
+    rogue.request(otherPoint, 10_000);
+    await harness.run(100);
+  }
+  assert.ok(lists().length - before <= 61, `${lists().length - before} lists in a minute`);
   await harness.end();
 });
