@@ -156,6 +156,15 @@ export class ForeignWorld implements AsyncDisposable {
     throw new Error(`${point} isn't balanced: ${await this.shares(point)}`);
   }
 
+  /** Resolves when a payment of the node is in flight. */
+  async paying(name: string): Promise<void> {
+    for (let left = patienceMs; left > 0; left -= 20) {
+      if ((await this.payments(name)).some(({ status }) => status === "IN_FLIGHT")) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error(`${name} pays nobody`);
+  }
+
   async payments(name: string): Promise<readonly ForeignPayment[]> {
     return await this.ask("payments", { name });
   }
