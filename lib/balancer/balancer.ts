@@ -10,6 +10,7 @@ import { hint, nodeDeadlines, type NodeHandlers, nodeTimers, onNodeEvent, onPoll
 import {
   considerAsking,
   hurryAsks,
+  lookAfterList,
   lookAtAsks,
   onAskEnded,
   onCancelled,
@@ -126,7 +127,7 @@ const nodeHandlers: NodeHandlers = {
     peerHandlers.membersChanged(step);
   },
   listed: (step, node) => {
-    lookAtAsks(step, node, undefined);
+    lookAfterList(step, node);
     for (const side of node.sides.values()) considerAsking(step, node, side);
     readHistory(step, node);
     tellUnmatchedSettings(step);

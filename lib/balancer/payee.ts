@@ -40,6 +40,9 @@ const longestBackOffMs = 600_000;
 const orphanMs = 5_000;
 /** How long a stop waits for payments that were asked for: it must be over within 10 s. */
 const drainPatienceMs = 4_000;
+/** After a list of channels an open request is looked up this often at most; less often while its channel shows nothing. */
+const lookSpacingMs = 1_000;
+const quietLookMs = 10_000;
 /** However long the payer asks us to wait, we come back after an hour. */
 const longestRetryMs = 3_600_000;
 /** Why a request wasn't fulfilled although its invoice was paid. */
@@ -143,6 +146,7 @@ function ask(step: Step, node: NodeState, side: Side, peer: PeerSession, amountS
     expiresAtWallMs: now.wallMs + invoiceExpirySec * 1000,
     busy: false,
     look: false,
+    lookedAtMs: now.atMs,
     cancelReason: undefined,
     retryAtMs: undefined,
     failures: 0,
@@ -257,6 +261,19 @@ export function lookAtAsks(step: Step, node: NodeState, ids: readonly ShortChann
   }
 }
 
+/**
+ * The channels of a node were listed: open requests may be settled without an event that said so. One whose channel shows
+ * nothing is looked up seldom: there may be hundreds, and lists come several times a second.
+ */
+export function lookAfterList(step: Step, node: NodeState): void {
+  for (const ask of step.state.asks.values()) {
+    if (ask.node !== node.info?.pubkey || ask.phase !== "open") continue;
+    const channel = node.sides.get(ask.channelPoint)?.channel;
+    const still = channel !== undefined && channel.localSat === ask.localSat && channel.unsettledSat === 0n;
+    if (step.now.atMs - ask.lookedAtMs >= (still ? quietLookMs : lookSpacingMs)) lookAt(step, ask);
+  }
+}
+
 function lookAt(step: Step, ask: Ask): void {
   ask.look = true;
   drive(step, ask);
@@ -278,6 +295,7 @@ function drive(step: Step, ask: Ask): void {
   // A look comes before a cancellation: what is settled can't be cancelled any more.
   if (ask.look) {
     ask.look = false;
+    ask.lookedAtMs = step.now.atMs;
     ask.busy = true;
     call(step, node.ref, { method: "lookupInvoice", args: [paymentHash] }, { kind: "ask-lookup", requestId });
   } else if (ask.cancelReason !== undefined) {
@@ -411,6 +429,7 @@ export function resumeAsk(step: Step, invoice: LedgerInvoice): void {
     invoice: "",
     busy: false,
     look: true,
+    lookedAtMs: -Infinity,
     cancelReason: "the program was restarted",
     retryAtMs: undefined,
     failures: 0,

@@ -193,6 +193,7 @@ export interface Ask {
   /** A look-up or a cancellation is under way; whether to look (again) after it. */
   busy: boolean;
   look: boolean;
+  lookedAtMs: number;
   /** Why it is to be cancelled, if it is. */
   cancelReason: string | undefined;
   /** The next attempt after one that failed. */

@@ -88,3 +88,24 @@ Deno.test("requests for channels that aren't there make a node list once a secon
   assert.ok(lists().length - before <= 61, `${lists().length - before} lists in a minute`);
   await harness.end();
 });
+
+Deno.test("open requests on still channels aren't looked up with each list", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const points = Array.from({ length: 20 }, () => harness.channel(mallory, alice, 1_003_470, 100_000));
+  const instance = harness.instance({ nodes: [alice] });
+  const rogue = new Rogue(harness, mallory);
+  await harness.runUntil(() => rogue.isConnected, 100);
+  rogue.hello();
+  const requests = () => rogue.received.filter(({ type }) => type === "payInvoice");
+  await harness.runUntil(() => requests().length === points.length, 1_000);
+  const looks = () =>
+    instance.effects.filter((effect) => effect.kind === "call" && effect.call.method === "lookupInvoice").length;
+  const before = looks();
+  for (let i = 0; i < 400; i++) {
+    instance.take({ kind: "node", node: 0, event: { kind: "channel" } });
+    await harness.run(100);
+  }
+  assert.ok(looks() - before >= points.length && looks() - before <= 5 * points.length, `${looks() - before} looks`);
+  await harness.end();
+});

@@ -136,7 +136,7 @@ Deno.test("an invoice paid over a parallel channel is no payment over this one",
   };
   await harness.runUntil(() => rogue.isConnected, 100);
   rogue.hello();
-  await harness.run(1_000);
+  await harness.runUntil(() => instance.told("request-ended").length === 1, 15_000);
   assert.deepEqual(instance.story, ["payee invoiced 400000", "payee cancelled 400000"]);
   assert.match(instance.told("request-ended")[0]!.message, /was paid, but over another channel$/);
   assert.deepEqual(instance.view.positions, []);
