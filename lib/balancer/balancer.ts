@@ -222,7 +222,7 @@ function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
     case "ask-cancel":
       return onCancelled(step, purpose.requestId, reply);
     case "request-channels":
-      return onRequestChannels(step, purpose.id, nodeAt(state, purpose.node), reply);
+      return onRequestChannels(step, purpose.ids, nodeAt(state, purpose.node), reply);
     case "request-invoice":
       return onRequestInvoice(step, purpose.id, nodeAt(state, purpose.node), reply);
     case "pay":

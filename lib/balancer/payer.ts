@@ -102,6 +102,7 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     message,
     receivedAtMs: now.atMs,
     answerByMs: now.atMs + answerTimeoutMs,
+    listing: false,
     channel: undefined,
     invoice: undefined,
   };
@@ -109,7 +110,7 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
   if (reason !== undefined) return refuse(step, request, reason);
   state.requests.set(request.id, request);
   const { id } = request;
-  call(step, node.ref, { method: "listChannels", args: [] }, { kind: "request-channels", id, node: node.ref });
+  listForRequests(step, node);
   const decode = { method: "decodeInvoice", args: [message.invoice] } as const;
   call(step, node.ref, decode, { kind: "request-invoice", id, node: node.ref });
 }
@@ -156,14 +157,33 @@ function isStopped({ state, now }: Step, peer: NodePubkey): boolean {
   return false;
 }
 
-export function onRequestChannels(step: Step, id: number, node: NodeState, reply: NodeReply): void {
-  const request = step.state.requests.get(id);
-  if (request === undefined) return;
-  if (!reply.ok || reply.method !== "listChannels") return refuse(step, request, "node-failed");
-  applyChannels(step, node, reply.value);
-  const fresh = reply.value.find((channel) => channel.channelPoint === request.message.channelPoint);
-  request.channel = fresh ?? "gone";
-  decide(step, request, node);
+/** A list that is younger than the request, for all that wait: hundreds may come at once, and a list may take a second. */
+function listForRequests(step: Step, node: NodeState): void {
+  if (node.listingForRequests) return;
+  const waiting = [...step.state.requests.values()].filter((request) => request.node === node.ref && !request.listing);
+  if (waiting.length === 0) return;
+  node.listingForRequests = true;
+  for (const request of waiting) request.listing = true;
+  const ids = waiting.map(({ id }) => id);
+  call(step, node.ref, { method: "listChannels", args: [] }, { kind: "request-channels", ids, node: node.ref });
+}
+
+export function onRequestChannels(step: Step, ids: readonly number[], node: NodeState, reply: NodeReply): void {
+  const { requests } = step.state;
+  node.listingForRequests = false;
+  const channels = reply.ok && reply.method === "listChannels" ? reply.value : undefined;
+  const waiting = ids.flatMap((id) => requests.get(id) ?? []);
+  if (channels !== undefined && waiting.length > 0) applyChannels(step, node, channels);
+  const fresh = new Map(channels?.map((channel) => [channel.channelPoint, channel]));
+  for (const request of waiting) {
+    if (channels === undefined) {
+      refuse(step, request, "node-failed");
+      continue;
+    }
+    request.channel = fresh.get(request.message.channelPoint) ?? "gone";
+    decide(step, request, node);
+  }
+  listForRequests(step, node);
 }
 
 export function onRequestInvoice(step: Step, id: number, node: NodeState, reply: NodeReply): void {

@@ -84,6 +84,8 @@ export interface NodeState {
   pollFailed: boolean;
   pollAgain: boolean;
   polledAtMs: number;
+  /** A list for requests is under way; those that came after it began wait for the next. */
+  listingForRequests: boolean;
   /** How long the last list took to come. */
   pollTookMs: number;
   pollAtMs: number | undefined;
@@ -219,6 +221,8 @@ export interface Request {
   readonly message: PayInvoice;
   readonly receivedAtMs: number;
   readonly answerByMs: number;
+  /** A list that began after it came is under way. */
+  listing: boolean;
   channel: ChannelSnapshot | "gone" | undefined;
   invoice: DecodedInvoice | undefined;
 }
@@ -251,7 +255,8 @@ export type CallPurpose =
   | { readonly kind: "history"; readonly node: NodeRef; readonly limit: number }
   | { readonly kind: "proof"; readonly node: NodeRef; readonly connection: ConnectionId; readonly pubkey: NodePubkey }
   | { readonly kind: "ask-invoice" | "ask-lookup" | "ask-cancel"; readonly requestId: RequestId }
-  | { readonly kind: "request-channels" | "request-invoice"; readonly id: number; readonly node: NodeRef }
+  | { readonly kind: "request-channels"; readonly ids: readonly number[]; readonly node: NodeRef }
+  | { readonly kind: "request-invoice"; readonly id: number; readonly node: NodeRef }
   | { readonly kind: "pay" | "track"; readonly paymentHash: PaymentHash };
 
 /** What follows once a record is on disk. */
@@ -307,6 +312,7 @@ function createNode(ref: NodeRef): NodeState {
     pollFailed: false,
     pollAgain: false,
     polledAtMs: -Infinity,
+    listingForRequests: false,
     pollTookMs: 0,
     pollAtMs: undefined,
     followUps: 0,

@@ -109,3 +109,27 @@ Deno.test("open requests on still channels aren't looked up with each list", asy
   assert.ok(looks() - before >= points.length && looks() - before <= 5 * points.length, `${looks() - before} looks`);
   await harness.end();
 });
+
+Deno.test("requests that come together share a list of channels that began after them", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const points = Array.from({ length: 10 }, () => harness.channel(alice, mallory, 1_003_470, 100_000));
+  const instance = harness.instance({ nodes: [alice] });
+  const rogue = new Rogue(harness, mallory);
+  await harness.runUntil(() => rogue.isConnected, 100);
+  rogue.hello();
+  await harness.run(5_000);
+  const before = instance.effects.length;
+  const [first, ...others] = points.map((point) => () => rogue.request(point, 20_000));
+  const ids = [first!()];
+  await harness.run(1.5);
+  ids.push(...others.map((request) => request()));
+  for (const id of ids) assert.equal(await rogue.answer(id), "paid");
+  const early = instance.effects.slice(before);
+  const firstPay = early.findLastIndex((effect) => effect.kind === "call" && effect.call.method === "decodeInvoice");
+  const lists = early.slice(0, firstPay).filter((effect) =>
+    effect.kind === "call" && effect.call.method === "listChannels"
+  );
+  assert.ok(lists.length <= 3, `${lists.length} lists`);
+  await harness.end();
+});
