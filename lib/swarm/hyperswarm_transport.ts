@@ -93,8 +93,9 @@ export class HyperswarmTransport implements Transport {
       keyPair,
       port: port === 0 ? [0, 0] : [port, port + 1],
       ...(bootstrap ? { bootstrap } : {}),
-      // A DHT on this machine alone is no reason to listen to the world.
-      ...(loopback ? { host: "127.0.0.1" } : {}),
+      // A DHT on this machine alone is no reason to listen to the world. And no NAT lies between: hyperdht, left to find
+      // that out from a few nodes, sometimes guesses wrong and drops a connection that the other side already uses.
+      ...(loopback ? { host: "127.0.0.1", firewalled: false } : {}),
     });
     // Known to reach us, so it needs no trial with a timer that outlives a quick close.
     if (loopback) dht._validatedLocalAddresses.set("127.0.0.1", Promise.resolve(true));

