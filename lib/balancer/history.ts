@@ -59,7 +59,7 @@ export function onHistory(step: Step, node: NodeState, limit: number, reply: Nod
   history.readAtMs = step.now.atMs;
   const page = reply.value;
   if (history.phase === "seeking") return seek(step, node, page);
-  const sinceWallMs = beginWallMs(step.state, node);
+  const sinceWallMs = beginWallMs(step, node);
   const newest = page.at(-1);
   if (history.phase === "unread" && newest && page.length === limit && newest.createdAtWallMs < sinceWallMs) {
     Object.assign(history, { phase: "seeking", low: newest.index, high: undefined, afterIndex: newest.index * 2n });
@@ -80,7 +80,7 @@ export function onHistory(step: Step, node: NodeState, limit: number, reply: Nod
 /** One probe of a binary search for the first payment that is new enough. */
 function seek(step: Step, node: NodeState, [found]: readonly PaymentSummary[]): void {
   const { history } = node;
-  if (found !== undefined && found.createdAtWallMs < beginWallMs(step.state, node)) {
+  if (found !== undefined && found.createdAtWallMs < beginWallMs(step, node)) {
     history.low = found.index;
   } else {
     history.high = history.afterIndex;
@@ -96,9 +96,10 @@ function seek(step: Step, node: NodeState, [found]: readonly PaymentSummary[]): 
 }
 
 /** Since when the log may lack payments of the node; always, where the log knows nothing of it. */
-function beginWallMs(state: BalancerState, node: NodeState): number {
+function beginWallMs({ state, now }: Step, node: NodeState): number {
   const newest = node.info && state.ledger.newestAtWallMs.get(node.info.pubkey);
-  return newest === undefined ? -Infinity : newest - marginMs;
+  // A record from a clock that was ahead must not hide what was paid since.
+  return newest === undefined ? -Infinity : Math.min(newest, now.wallMs) - marginMs;
 }
 
 function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
