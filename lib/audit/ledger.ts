@@ -68,6 +68,22 @@ export function sideKey(node: NodePubkey, channelPoint: ChannelPoint): string {
   return `${node}/${channelPoint}`;
 }
 
+/** What went to a node over channels that can't be named, beside the sides of its channels. */
+function unnamedKey(node: NodePubkey, peer: NodePubkey): string {
+  return `${node}/${peer}`;
+}
+
+/** Net outflow over one side of a channel, with all that may have gone over it. */
+export function channelPositionSat(
+  { channelPositions }: Ledger,
+  node: NodePubkey,
+  peer: NodePubkey,
+  channelPoint: ChannelPoint,
+): Sat {
+  const named = channelPositions.get(sideKey(node, channelPoint)) ?? sat(0);
+  return addSat(named, channelPositions.get(unnamedKey(node, peer)) ?? sat(0));
+}
+
 export function createLedger(): Ledger {
   return {
     payments: new Map(),
@@ -263,8 +279,8 @@ function move(
   outflowSat: Sat,
 ): void {
   if (!ownPeer) ledger.positions.set(peer, addSat(ledger.positions.get(peer) ?? sat(0), outflowSat));
-  if (channelPoint === undefined) return;
-  const key = sideKey(node, channelPoint);
+  // A foreign payment over a channel that we can't name could have been over any with that node.
+  const key = channelPoint === undefined ? unnamedKey(node, peer) : sideKey(node, channelPoint);
   ledger.channelPositions.set(key, addSat(ledger.channelPositions.get(key) ?? sat(0), outflowSat));
 }
 

@@ -1,4 +1,4 @@
-import { forgetSettled, type LedgerPayment, sideKey, totalOutflowSat } from "../audit/ledger.ts";
+import { channelPositionSat, forgetSettled, type LedgerPayment, sideKey, totalOutflowSat } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { limitsFor, longestPeriodMs } from "../config/settings.ts";
 import { type Msat, type Sat, sat, satToMsat } from "../domain/amounts.ts";
@@ -235,7 +235,7 @@ function decide(step: Step, request: Request, node: NodeState): void {
     payments: ledger.payments.values(),
     lastAttemptAtMs: ledger.lastAttemptAtMs.get(key),
     positionSat: ledger.positions.get(request.peer) ?? sat(0),
-    channelPositionSat: ledger.channelPositions.get(key) ?? sat(0),
+    channelPositionSat: channelPositionSat(ledger, own, request.peer, channel.channelPoint),
     totalOutflowSat: totalOutflowSat(ledger, (pubkey) => isOwn(state, pubkey)),
     atMs: now.atMs,
     wallMs: now.wallMs,

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { applyRecord, createLedger, foldLedger, forgetSettled, openPayments, sideKey } from "../../lib/audit/ledger.ts";
+import {
+  applyRecord,
+  channelPositionSat,
+  createLedger,
+  foldLedger,
+  forgetSettled,
+  openPayments,
+  sideKey,
+} from "../../lib/audit/ledger.ts";
 import type { TransactionRecord } from "../../lib/audit/record.ts";
 import { msat, sat } from "../../lib/domain/amounts.ts";
 import { InvariantError } from "../../lib/domain/errors.ts";
@@ -176,6 +184,14 @@ Deno.test("a foreign payment counts as spent; seen pending, until it failed", ()
   assert.equal(ledger.positions.get(bob), 50_000n);
   applyRecord(ledger, foreign("02"), 7_000);
   assert.equal(ledger.positions.get(bob), 100_000n);
+});
+
+Deno.test("a foreign payment over a channel without a name counts over each channel with that node", () => {
+  const elsewhere = parseChannelPoint("c2".repeat(32) + ":0")!;
+  const ledger = foldLedger([{ ...foreign("01"), channelPoint: undefined }, intent("02")], now);
+  assert.equal(channelPositionSat(ledger, alice, bob, point), 100_000n);
+  assert.equal(channelPositionSat(ledger, alice, bob, elsewhere), 50_000n);
+  assert.equal(channelPositionSat(ledger, alice, alice, elsewhere), 0n);
 });
 
 Deno.test("a foreign payment seen pending settles once", () => {
