@@ -144,3 +144,11 @@ Deno.test("a configuration that isn't there, and a wrong command line, end with 
   assert.match(misspelt.stderr, /--check/);
   assertForPeople(misspelt, []);
 });
+
+Deno.test("a daemon that can't start says why in the form of its log", async () => {
+  const { code, stderr } = await runProgram("--config", "/nowhere/config.yaml", "--logformat", "json");
+  assert.equal(code, 78);
+  const lines = stderr.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map(({ level }) => level), ["error"]);
+  assert.match(lines[0].message, /Cannot read the configuration "\/nowhere\/config.yaml": it doesn't exist/);
+});

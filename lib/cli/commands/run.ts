@@ -7,11 +7,23 @@ import { loadConfig } from "./load_config.ts";
 import { ScreenLogger } from "./screen.ts";
 import { StopSignals } from "./stop_signals.ts";
 
+type RunCommand = Extract<Command, { kind: "run" }>;
+
 /**
  * `tightrope [run]`: balances until a signal. @returns the exit code
- * @throws TightropeError when it can't start
+ * @throws TightropeError when it can't start and logs are text; otherwise that is a line of JSON, too
  */
-export async function run(command: Extract<Command, { kind: "run" }>): Promise<number> {
+export async function run(command: RunCommand): Promise<number> {
+  try {
+    return await runDaemon(command);
+  } catch (error) {
+    if (command.logFormat === "text") throw error;
+    new ScreenLogger(command, false).failure(error);
+    return exitCodeOf(error);
+  }
+}
+
+async function runDaemon(command: RunCommand): Promise<number> {
   const config = await loadConfig(command.configPath, { credentials: true });
   const screen = new ScreenLogger(command, config.audit.verboseScreenLogging);
   screen.log("info", `Tightrope ${version}, data in ${config.audit.storagePath}`);
