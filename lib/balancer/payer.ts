@@ -19,6 +19,8 @@ import { countIgnored, hasProven, peerName } from "./peers.ts";
 import {
   type BalancerState,
   isOwn,
+  maxRefusalsTold,
+  msPerRefusalTold,
   nodeByPubkey,
   type NodeState,
   openPaymentsOf,
@@ -82,18 +84,24 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     return answer(step, peer.connection, message, { reason: toldReason("rate-limited") });
   }
   side.evaluatedAtMs = now.atMs;
-  tell(step, {
-    kind: "message-received",
-    level: "debug",
-    message: `${nameOf(state, side.channel.remotePubkey)} asks for ${sats(message.tokens)} over ${
-      channelName(side.channel)
-    }`,
-    role: "payer",
-    ...facts(node, side),
-    amountSat: message.tokens,
-    requestId: message.requestId,
-    details: { message: "payInvoice" },
-  });
+  const { refusals } = side;
+  refusals.left = Math.min(maxRefusalsTold, refusals.left + (now.atMs - refusals.atMs) / msPerRefusalTold);
+  refusals.atMs = now.atMs;
+  const quiet = refusals.left < 1;
+  if (!quiet) {
+    tell(step, {
+      kind: "message-received",
+      level: "debug",
+      message: `${nameOf(state, side.channel.remotePubkey)} asks for ${sats(message.tokens)} over ${
+        channelName(side.channel)
+      }`,
+      role: "payer",
+      ...facts(node, side),
+      amountSat: message.tokens,
+      requestId: message.requestId,
+      details: { message: "payInvoice" },
+    });
+  }
   const request: Request = {
     id: state.nextId++,
     connection: peer.connection,
@@ -102,6 +110,7 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     message,
     receivedAtMs: now.atMs,
     answerByMs: now.atMs + answerTimeoutMs,
+    quiet,
     listing: false,
     channel: undefined,
     invoice: undefined,
@@ -623,9 +632,12 @@ function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply 
   const { message } = request;
   state.requests.delete(request.id);
   answer(step, request.connection, message, { reason: toldReason(reason), ...more });
+  // A peer that asks every five seconds for what it doesn't get must not fill the event log.
+  if (request.quiet) return countIgnored(step);
   tellAnswer(step, state.nodes[request.node]?.info?.pubkey, request.peer, message, toldReason(reason));
   const node = state.nodes[request.node];
   const side = node?.sides.get(message.channelPoint);
+  if (side) side.refusals.left--;
   const most = more.maxTokens === undefined ? "" : ` (at most ${sats(more.maxTokens)} now)`;
   tell(step, {
     kind: "request-refused",

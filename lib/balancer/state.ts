@@ -128,6 +128,8 @@ export interface Side {
   receivedAtMs: number | undefined;
   /** When a request of the other side was last looked into. */
   evaluatedAtMs: number | undefined;
+  /** How many refusals may still be told of, and when that was reckoned. */
+  readonly refusals: { left: number; atMs: number };
 }
 
 /** One connection to another instance (or one end of the one to ourselves). */
@@ -221,6 +223,8 @@ export interface Request {
   readonly message: PayInvoice;
   readonly receivedAtMs: number;
   readonly answerByMs: number;
+  /** So many were refused on this channel that another refusal is only counted. */
+  readonly quiet: boolean;
   /** A list that began after it came is under way. */
   listing: boolean;
   channel: ChannelSnapshot | "gone" | undefined;
@@ -273,6 +277,10 @@ export type AppendPurpose =
  */
 export const maxLines = 6_000;
 export const msPerLine = 1_000;
+
+/** Refusals on one channel that are told one by one, and how soon another is. */
+export const maxRefusalsTold = 20;
+export const msPerRefusalTold = 60_000;
 
 export function createState(config: BalancerConfig): BalancerState {
   return {
@@ -346,6 +354,7 @@ export function createSide(channel: ChannelSnapshot): Side {
     rest: undefined,
     receivedAtMs: undefined,
     evaluatedAtMs: undefined,
+    refusals: { left: maxRefusalsTold, atMs: -Infinity },
   };
 }
 

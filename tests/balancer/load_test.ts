@@ -133,3 +133,23 @@ Deno.test("requests that come together share a list of channels that began after
   assert.ok(lists.length <= 3, `${lists.length} lists`);
   await harness.end();
 });
+
+Deno.test("a peer that asks for what it doesn't get can't fill the event log, and is counted", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const point = harness.channel(alice, mallory, 1_000_000, 500_000);
+  const instance = harness.instance({ nodes: [alice] });
+  const rogue = new Rogue(harness, mallory);
+  await harness.runUntil(() => rogue.isConnected, 100);
+  rogue.hello();
+  await harness.run(1_000);
+  for (let i = 0; i < 720; i++) {
+    const id = rogue.request(point, 20_000);
+    await harness.run(5_000);
+    assert.equal(rogue.results(id)[0]?.reason, "balance");
+  }
+  const told = instance.told("request-refused").length;
+  assert.ok(told >= 20 && told <= 85, `${told} refusals told of 720 in an hour`);
+  assert.ok(instance.told("requests-ignored").length > 0);
+  await harness.end();
+});
