@@ -335,9 +335,21 @@ const contradictions: { name: string; change: Record<string, unknown>; why: RegE
     change: { routes: [[{ channelId: "1", pubkey: "x" }, { channelId: "2", pubkey: "y" }]] },
     why: /2 hops/,
   },
-  { name: "no route", change: { routes: [] }, why: /no route/ },
   { name: "another channel", change: { routes: "elsewhere" }, why: /another channel/ },
 ];
+Deno.test("a settled payment of which LND names no route is told, and paying goes on", async () => {
+  const { harness, point, instance, rogue } = await scene({ settings: noPause });
+  instance.tamper = async (_node, call, real) => {
+    const reply = await real();
+    if (call.method !== "pay" || !reply.ok || reply.method !== "pay") return reply;
+    return { ...reply, value: { ...reply.value, routes: [] } as typeof reply.value };
+  };
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
+  assert.match(instance.told("warning").at(-1)!.message, /names no route/);
+  assert.deepEqual(instance.told("breaker"), []);
+  await harness.end();
+});
+
 for (const { name, change, why } of contradictions) {
   Deno.test(`a settled payment with ${name} stops all paying until the operator resumes`, async () => {
     const { harness, point, instance, rogue } = await scene({ settings: noPause });
