@@ -96,7 +96,7 @@ export class Instance {
         requireNodeProof: config.requireNodeProof,
         nodeCount: config.lightningNodes.length,
         dryRun: options.dryRun,
-      }, systemRandom);
+      });
       driver = new Driver({
         machine: {
           step: (event, now) => stepBalancer(state, event, now, systemRandom),

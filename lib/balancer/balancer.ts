@@ -23,19 +23,17 @@ import {
   payeeTimers,
   resumeAsk,
 } from "./payee.ts";
+import { onPayInvoice, onRequestChannels, onRequestInvoice, requestDeadlines, requestTimers } from "./payer.ts";
 import {
   onIntentRecorded,
   onPaid,
-  onPayInvoice,
   onPaymentEnded,
-  onRequestChannels,
-  onRequestInvoice,
   onTracked,
-  payerDeadlines,
-  payerTimers,
+  paymentDeadlines,
+  paymentTimers,
   resumePayment,
   trackNow,
-} from "./payer.ts";
+} from "./payments.ts";
 import {
   checkClones,
   introduce,
@@ -69,12 +67,13 @@ export { type BalancerView, type ChannelView, viewBalancer } from "./view.ts";
  * - `peers.ts`: sessions, hellos and proofs: who speaks for which node.
  * - `nodes.ts`: our own nodes and their channels, and which of them are shared.
  * - `payee.ts`: asks on a channel that holds too little, and follows the invoice to its end.
- * - `payer.ts`: answers requests: checks, reserves, pays, records.
+ * - `payer.ts`: looks into requests: checks, reserves or refuses.
+ * - `payments.ts`: pays what is reserved, follows it to its end, records that.
  * - `history.ts`: reads the nodes' own payment lists for what the log doesn't know.
  *
  * Money order: reserve -> append -> durable -> pay -> append the outcome -> settle or release.
  */
-export function createBalancer(config: BalancerConfig, _random: Random): BalancerState {
+export function createBalancer(config: BalancerConfig): BalancerState {
   return createState(config);
 }
 
@@ -90,7 +89,8 @@ export function stepBalancer(state: BalancerState, event: BalancerEvent, now: No
     peerTimers(step, peerHandlers);
     nodeTimers(step);
     historyTimers(step);
-    payerTimers(step);
+    requestTimers(step);
+    paymentTimers(step);
     payeeTimers(step);
     finishDrain(step);
   }
@@ -101,7 +101,16 @@ export function stepBalancer(state: BalancerState, event: BalancerEvent, now: No
 export function nextTimeoutMs(state: BalancerState): number | undefined {
   if (!state.started || state.drained) return undefined;
   let next: number | undefined;
-  for (const deadlines of [peerDeadlines, nodeDeadlines, historyDeadlines, payerDeadlines, payeeDeadlines]) {
+  for (
+    const deadlines of [
+      peerDeadlines,
+      nodeDeadlines,
+      historyDeadlines,
+      requestDeadlines,
+      paymentDeadlines,
+      payeeDeadlines,
+    ]
+  ) {
     for (const atMs of deadlines(state)) {
       if (atMs !== undefined && (next === undefined || atMs < next)) next = atMs;
     }

@@ -8,7 +8,7 @@ import { memoPrefix, parseMemo } from "../protocol/memo.ts";
 import { tripBreaker } from "./breaker.ts";
 import { nameOf, sats } from "./names.ts";
 import { nodeName } from "./nodes.ts";
-import { resumePayment } from "./payer.ts";
+import { resumePayment } from "./payments.ts";
 import { type BalancerState, isOwn, type NodeState, type Side } from "./state.ts";
 import { append, backOffMs, call, type Step, tell } from "./step.ts";
 

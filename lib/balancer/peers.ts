@@ -203,7 +203,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   const proven = recoverNodePubkey(nodeProofText(publicKey, peer.sessionId ?? "", theirRole), hello.proof) ===
     publicKey;
   if (!proven && state.config.requireNodeProof) {
-    return refuse("its proof is not the node's signature for this session");
+    return refuse("its proof is not the node's signature for that session");
   }
   if (peer.via === "swarm") {
     tellOfNode(step, peer, {
@@ -265,7 +265,7 @@ export function checkClones(step: Step, node: NodeState): void {
   }
 }
 
-/** Says hello for a node of ours, with the node's own signature for this session. */
+/** Says hello for a node of ours, with the node's own signature for that session. */
 export function introduce(step: Step, peer: PeerSession, node: NodeState): void {
   if (!isOpen(peer.session) || peer.sessionId === undefined || !node.up || !node.info || step.state.draining) return;
   const { pubkey } = node.info;

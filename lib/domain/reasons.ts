@@ -46,7 +46,7 @@ export const refuseReasons = {
   "request-open": ["a request of ours on this channel is open", "busy"],
   "payment-open": ["a payment of ours over this channel is open", "busy"],
   inactive: ["the channel is not active", "busy"],
-  "unknown-channel": ["no such channel with a node that this session has proven", "not-shared"],
+  "unknown-channel": ["no such channel with a node that the session has proven", "not-shared"],
   "not-proven": ["the session has not proven the channel's other node", "not-shared"],
   "peer-not-listed": ["the node is not in the configuration's `peers`", "not-shared"],
   disabled: ["switched off by the settings (enabled: false)", "not-shared"],

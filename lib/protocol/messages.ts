@@ -16,7 +16,7 @@ export interface Hello {
   readonly logHead: { readonly length: number; readonly treeHash: string };
 }
 
-/** Withdraws a node that this session introduced. */
+/** Withdraws a node that the session introduced. */
 export interface Bye {
   readonly type: "bye";
   readonly publicKey: NodePubkey;

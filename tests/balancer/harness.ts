@@ -196,7 +196,7 @@ export class TestInstance {
       dryRun: false,
       ...config,
       limits: { ...defaults, ...limits, baseSettings: { ...defaults.baseSettings, ...settings } },
-    }, this.#random);
+    });
   }
 
   get now(): Now {
