@@ -131,6 +131,7 @@ function child(args: readonly string[]): Deno.Command {
       "run",
       "--quiet",
       "--no-check",
+      "--node-modules-dir=manual",
       "--no-prompt",
       `--allow-read=${folder}`,
       `--allow-write=${folder}`,

@@ -46,6 +46,7 @@ Deno.test("readLog() follows a writer in another process, in order and without a
         "run",
         "--quiet",
         "--no-check",
+        "--node-modules-dir=manual",
         "--no-prompt",
         `--allow-read=${folder}`,
         `--allow-write=${folder}`,

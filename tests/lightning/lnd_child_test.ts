@@ -50,6 +50,7 @@ function spawnClient(socket: string, certificatePem: string, env: Record<string,
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
+      "--node-modules-dir=manual",
       "--no-prompt",
       `--allow-net=${socket}`,
       "--ignore-env",

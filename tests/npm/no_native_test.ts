@@ -57,6 +57,7 @@ async function importProbe(
       "--quiet",
       "--no-prompt",
       "--no-check",
+      "--node-modules-dir=manual",
       "--config",
       tree.config,
       "tests/npm/import_probe.ts",
