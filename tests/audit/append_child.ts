@@ -1,4 +1,4 @@
-// Run by hypercore_log_test.ts, which kills it: appends until then, and says on stdout what is on the disk.
+// Started by append_process.ts and killed by tests: appends until then, and says on stdout what is on the disk.
 import { HypercoreLog } from "../../lib/audit/hypercore_log.ts";
 
 const [folder, seedHex] = Deno.args;

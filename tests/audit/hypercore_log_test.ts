@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { TightropeError } from "../../lib/domain/errors.ts";
 import { HypercoreLog, keyPairFromSeed } from "../../lib/audit/hypercore_log.ts";
+import { appendChild } from "./append_process.ts";
 import { inTempFolder } from "./temp_folder.ts";
 
 const seed = new Uint8Array(32).fill(7);
@@ -84,7 +85,7 @@ Deno.test("HypercoreLog: a second process is told what is wrong", async () => {
   await inTempFolder(async (folder) => {
     const log = await HypercoreLog.open(`${folder}/log`, seed);
     await log.append(block(0));
-    const { code, stderr } = await child([`${folder}/log`, seed.toHex()]).output();
+    const { code, stderr } = await appendChild([`${folder}/log`, seed.toHex()]).output();
     assert.notEqual(code, 0);
     assert.match(new TextDecoder().decode(stderr), /The log .* is in use by another process/);
     await log.append(block(1));
@@ -96,7 +97,7 @@ Deno.test("HypercoreLog: kill -9 in mid-append loses nothing that was acknowledg
   await inTempFolder(async (folder) => {
     let acknowledged = -1;
     for (const linesBeforeKill of [1, 12, 90]) {
-      const running = child([`${folder}/log`, seed.toHex()]).spawn();
+      const running = appendChild([`${folder}/log`, seed.toHex()]).spawn();
       let lines = 0;
       let rest = "";
       for await (const text of running.stdout.pipeThrough(new TextDecoderStream())) {
@@ -123,25 +124,6 @@ Deno.test("HypercoreLog: kill -9 in mid-append loses nothing that was acknowledg
     assert.ok(acknowledged >= 90);
   });
 });
-
-function child(args: readonly string[]): Deno.Command {
-  const folder = args[0]!.slice(0, args[0]!.lastIndexOf("/"));
-  return new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-check",
-      "--node-modules-dir=manual",
-      "--no-prompt",
-      `--allow-read=${folder}`,
-      `--allow-write=${folder}`,
-      new URL("append_child.ts", import.meta.url).pathname,
-      ...args,
-    ],
-    stdout: "piped",
-    stderr: "piped",
-  });
-}
 
 Deno.test("HypercoreLog keeps the secret key off the disk", async () => {
   await inTempFolder(async (folder) => {

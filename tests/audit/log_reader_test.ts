@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { TightropeError } from "../../lib/domain/errors.ts";
 import { HypercoreLog } from "../../lib/audit/hypercore_log.ts";
 import { readLog, readRecords } from "../../lib/audit/log_reader.ts";
+import { appendChild } from "./append_process.ts";
 import { inTempFolder } from "./temp_folder.ts";
 
 const seed = new Uint8Array(32).fill(7);
@@ -41,22 +42,7 @@ Deno.test("readLog() reads more than it holds at once", async () => {
 
 Deno.test("readLog() follows a writer in another process, in order and without a gap, until told to stop", async () => {
   await inTempFolder(async (folder) => {
-    const writer = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--no-check",
-        "--node-modules-dir=manual",
-        "--no-prompt",
-        `--allow-read=${folder}`,
-        `--allow-write=${folder}`,
-        new URL("append_child.ts", import.meta.url).pathname,
-        `${folder}/log`,
-        seed.toHex(),
-      ],
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
+    const writer = appendChild([`${folder}/log`, seed.toHex()], "null").spawn();
     const lines = writer.stdout.getReader();
     // The log exists once something was acknowledged.
     await lines.read();

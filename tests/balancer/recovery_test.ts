@@ -19,6 +19,19 @@ function pair(together: boolean) {
   return { harness, alice, bob, point, instances };
 }
 
+/** Alice holds 90 % of a channel with Mallory, who has said hello. */
+async function withMallory() {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
+  const instance = harness.instance({ nodes: [alice] });
+  const rogue = new Rogue(harness, mallory);
+  await harness.run(100);
+  rogue.hello();
+  await harness.run(100);
+  return { harness, mallory, point, instance, rogue };
+}
+
 /** What must hold whatever happened, once nothing is under way any more. */
 function assertSound(harness: Harness, instances: readonly TestInstance[], payers: readonly NodePubkey[]): void {
   for (const instance of instances) {
@@ -93,14 +106,7 @@ for (const together of [true, false]) {
 }
 
 Deno.test("an open intent of an earlier run is tracked and never sent again", async () => {
-  const harness = new Harness();
-  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
-  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
-  const instance = harness.instance({ nodes: [alice] });
-  const rogue = new Rogue(harness, mallory);
-  await harness.run(100);
-  rogue.hello();
-  await harness.run(100);
+  const { harness, point, instance, rogue } = await withMallory();
   instance.diesAt = (effect) => effect.kind === "call" && effect.call.method === "pay";
   rogue.request(point, 50_000);
   await harness.run(100);
@@ -123,14 +129,7 @@ Deno.test("an open intent of an earlier run is tracked and never sent again", as
 });
 
 Deno.test("a payment in flight over a restart is recorded when LND says how it ended", async () => {
-  const harness = new Harness();
-  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
-  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
-  const instance = harness.instance({ nodes: [alice] });
-  const rogue = new Rogue(harness, mallory);
-  await harness.run(100);
-  rogue.hello();
-  await harness.run(100);
+  const { harness, mallory, point, instance, rogue } = await withMallory();
   harness.network.run((network) => network.freezeNode(mallory));
   rogue.request(point, 50_000);
   await harness.run(1_000);

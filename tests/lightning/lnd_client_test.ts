@@ -37,6 +37,22 @@ function sha256Hex(hex: string): string {
   return createHash("sha256").update(hex, "hex").digest("hex");
 }
 
+/** Alice's payment of a hold invoice of Bob's, accepted by him and not settled. */
+async function payHeld(pair: Pair, alice: LndNode, hash: string) {
+  const [channel] = await alice.listChannels();
+  const held = pair.network.addInvoice(pair.bob, { valueMsat: msat(1_000_000n), hash });
+  assert.ok(!isRefusal(held));
+  const paying = alice.pay({
+    invoice: held.paymentRequest,
+    paymentHash: held.paymentHash,
+    outgoingChannelId: channel!.shortChannelId,
+    timeoutSec: 5,
+    cltvLimitBlocks: 200,
+  });
+  while (pair.network.invoice(pair.bob, held.paymentHash)?.state !== "ACCEPTED") await alice.getInfo();
+  return { held, paying };
+}
+
 Deno.test("LndNode pays an invoice over the channel that it was told to use", async () => {
   await using pair = new Pair();
   const alice = pair.connect(configOf(await pair.serve(pair.alice)));
@@ -155,18 +171,8 @@ Deno.test("LndNode.pay() is unknown when the node dies with the HTLC out, and tr
   const alice = pair.connect(configOf(server));
   const watched = new Watched(alice);
   await watched.next("up");
-  const [channel] = await alice.listChannels();
   const preimage = "11".repeat(32);
-  const held = pair.network.addInvoice(pair.bob, { valueMsat: msat(1_000_000n), hash: sha256Hex(preimage) });
-  assert.ok(!isRefusal(held));
-  const paying = alice.pay({
-    invoice: held.paymentRequest,
-    paymentHash: held.paymentHash,
-    outgoingChannelId: channel!.shortChannelId,
-    timeoutSec: 5,
-    cltvLimitBlocks: 200,
-  });
-  while (pair.network.invoice(pair.bob, held.paymentHash)?.state !== "ACCEPTED") await alice.getInfo();
+  const { held, paying } = await payHeld(pair, alice, sha256Hex(preimage));
   await server.cut();
   assert.equal((await paying).kind, "unknown");
   await watched.next("down");
@@ -233,17 +239,7 @@ Deno.test("LndNode.close() ends the watch and what is under way, and every call 
   await using pair = new Pair();
   const alice = pair.connect(configOf(await pair.serve(pair.alice)));
   const watching = alice.watch(() => {});
-  const [channel] = await alice.listChannels();
-  const held = pair.network.addInvoice(pair.bob, { valueMsat: msat(1_000_000n), hash: "22".repeat(32) });
-  assert.ok(!isRefusal(held));
-  const paying = alice.pay({
-    invoice: held.paymentRequest,
-    paymentHash: held.paymentHash,
-    outgoingChannelId: channel!.shortChannelId,
-    timeoutSec: 5,
-    cltvLimitBlocks: 200,
-  });
-  while (pair.network.invoice(pair.bob, held.paymentHash)?.state !== "ACCEPTED") await alice.getInfo();
+  const { paying } = await payHeld(pair, alice, "22".repeat(32));
   await alice.close();
   assert.equal((await paying).kind, "unknown");
   await watching;

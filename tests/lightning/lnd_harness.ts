@@ -1,3 +1,5 @@
+import * as grpc from "@grpc/grpc-js";
+import { Buffer } from "node:buffer";
 import type { LndNodeConfig } from "../../lib/config/config.ts";
 import { sat } from "../../lib/domain/amounts.ts";
 import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
@@ -5,6 +7,7 @@ import { SeededRandom } from "../../lib/env/seeded_random.ts";
 import { systemClock } from "../../lib/env/system.ts";
 import { LndNode, type LndNodeOptions } from "../../lib/lightning/lnd/client.ts";
 import type { LndTimings } from "../../lib/lightning/lnd/link.ts";
+import { lndCertificateSpec, makeCertificate } from "../../lib/lightning/sim/certificate.ts";
 import { ClockedNetwork } from "../../lib/lightning/sim/clocked_network.ts";
 import { LndServer, type LndServerOptions } from "../../lib/lightning/sim/lnd_server.ts";
 import { instantTiming, type SimTiming } from "../../lib/lightning/sim/model.ts";
@@ -76,4 +79,23 @@ export function configOf(server: LndServer, changes: Partial<LndNodeConfig> = {}
     macaroon: { kind: "inline", value: server.adminMacaroonHex },
     ...changes,
   };
+}
+
+/** Serves anybody's gRPC server over TLS on the loopback interface, and gives a client of it. */
+export async function clientOf(server: grpc.Server, macaroon: string): Promise<LndNode> {
+  const certificate = lndCertificateSpec("other", systemClock.now().wallMs);
+  const { certificatePem, privateKeyPem } = makeCertificate(certificate, new SeededRandom(9));
+  const credentials = grpc.ServerCredentials.createSsl(Buffer.from(certificatePem), [
+    { cert_chain: Buffer.from(certificatePem), private_key: Buffer.from(privateKeyPem) },
+  ]);
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync("127.0.0.1:0", credentials, (error, bound) => error === null ? resolve(bound) : reject(error))
+  );
+  return new LndNode({
+    type: "lnd",
+    socket: `127.0.0.1:${port}`,
+    tlsServerName: "localhost",
+    cert: { kind: "inline", value: certificatePem },
+    macaroon: { kind: "inline", value: macaroon },
+  }, { timings: testTimings });
 }

@@ -3,10 +3,8 @@ import * as grpc from "@grpc/grpc-js";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
-import { LndNode } from "../../lib/lightning/lnd/client.ts";
 import { ListChannelsResponseSchema } from "../../lib/lightning/lnd/gen/lightning_pb.ts";
-import { lndCertificateSpec, makeCertificate } from "../../lib/lightning/sim/certificate.ts";
-import { testTimings } from "./lnd_harness.ts";
+import { clientOf } from "./lnd_harness.ts";
 
 const count = 20_000;
 
@@ -42,20 +40,7 @@ Deno.test("LndNode lists 20,000 channels, more than gRPC's usual 4 MB", async ()
       responseDeserialize: asIs,
     },
   }, { ListChannels: (_call: unknown, callback: grpc.sendUnaryData<Buffer>) => callback(null, answer) });
-  const { certificatePem, privateKeyPem } = makeCertificate(lndCertificateSpec("lnd", Date.now()), random);
-  const credentials = grpc.ServerCredentials.createSsl(Buffer.from(certificatePem), [
-    { cert_chain: Buffer.from(certificatePem), private_key: Buffer.from(privateKeyPem) },
-  ]);
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync("127.0.0.1:0", credentials, (error, bound) => error === null ? resolve(bound) : reject(error))
-  );
-  const node = new LndNode({
-    type: "lnd",
-    socket: `127.0.0.1:${port}`,
-    tlsServerName: "localhost",
-    cert: { kind: "inline", value: certificatePem },
-    macaroon: { kind: "inline", value: "0201" },
-  }, { timings: testTimings });
+  const node = await clientOf(server, "0201");
   try {
     const listed = await node.listChannels();
     assert.equal(listed.length, count);

@@ -30,13 +30,11 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { NodePubkey, PaymentHash, ShortChannelId } from "../../lib/domain/ids.ts";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
-import { LndNode } from "../../lib/lightning/lnd/client.ts";
 import { file_invoices, Invoices } from "../../lib/lightning/lnd/gen/invoices_pb.ts";
 import { file_lightning, Lightning } from "../../lib/lightning/lnd/gen/lightning_pb.ts";
 import { file_router, Router } from "../../lib/lightning/lnd/gen/router_pb.ts";
 import { file_stateservice, State } from "../../lib/lightning/lnd/gen/stateservice_pb.ts";
-import { lndCertificateSpec, makeCertificate } from "../../lib/lightning/sim/certificate.ts";
-import { Pair, testTimings } from "./lnd_harness.ts";
+import { clientOf, Pair } from "./lnd_harness.ts";
 import { officialService, officialType } from "./lnd_official.ts";
 
 const files = [file_lightning, file_router, file_invoices, file_stateservice];
@@ -255,22 +253,7 @@ Deno.test("LndNode uses an LND that somebody else wrote with LND's protos", asyn
       call.end();
     },
   });
-  const { certificatePem, privateKeyPem } = makeCertificate(
-    lndCertificateSpec("other", Date.now()),
-    new SeededRandom(9),
-  );
-  const pair = [{ cert_chain: Buffer.from(certificatePem), private_key: Buffer.from(privateKeyPem) }];
-  const credentials = grpc.ServerCredentials.createSsl(Buffer.from(certificatePem), pair);
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync("127.0.0.1:0", credentials, (error, bound) => error === null ? resolve(bound) : reject(error))
-  );
-  const node = new LndNode({
-    type: "lnd",
-    socket: `127.0.0.1:${port}`,
-    tlsServerName: "localhost",
-    cert: { kind: "inline", value: certificatePem },
-    macaroon: { kind: "inline", value: "0201BEEF" },
-  }, { timings: testTimings });
+  const node = await clientOf(server, "0201BEEF");
   try {
     assert.deepEqual(await node.getInfo(), {
       pubkey: destination,

@@ -272,7 +272,7 @@ export class Channel {
         }
       }
     }
-    // The other side pays for one more output; if it can't, only dust passes (LND issue 7108).
+    // The other side pays for one more output; if it can't, only dust passes (LND #7108).
     const theirs = this.#ownedMsat(0, view, true) - bothAnchorsMsat - commitFee - reserve;
     const largestDust = satToMsat(dustLimitSat) - 1n;
     return theirs < oneMoreHtlc && own > largestDust ? largestDust : own;
