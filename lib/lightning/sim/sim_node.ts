@@ -1,6 +1,5 @@
-import { satToMsat } from "../../domain/amounts.ts";
 import type { ChannelSnapshot } from "../../domain/channel.ts";
-import type { NodePubkey, PaymentHash, ShortChannelId } from "../../domain/ids.ts";
+import type { NodePubkey, PaymentHash } from "../../domain/ids.ts";
 import type { DecodedInvoice, InvoiceStatus } from "../../domain/invoice.ts";
 import type { PaymentOutcome, PaymentStatus, PaymentSummary } from "../../domain/payment.ts";
 import {
@@ -8,13 +7,15 @@ import {
   LightningError,
   type LightningNode,
   type NewInvoice,
+  type NodeCall,
+  type NodeCalls,
   type NodeEvent,
   type NodeInfo,
   type NodeMethod,
   type PaymentRequest,
 } from "../node.ts";
-import { isRefusal, type SimEvent, type SimHost, type SimNetworkModel, type SimRefusal } from "./model.ts";
-import { channelSnapshot, decodedInvoice, invoiceStatus, paymentStatus, paymentSummary } from "./snapshots.ts";
+import type { SimHost, SimNetworkModel } from "./model.ts";
+import { answerCall, nodeDown, nodeEvent, nodeInfo, startPayment, streamEnded } from "./node_answers.ts";
 
 export interface SimNodeOptions {
   readonly host: SimHost;
@@ -56,10 +57,10 @@ export class SimNode implements LightningNode {
     return new Promise((resolve) => {
       if (this.#closed) return resolve();
       const unsubscribe = this.#host.run((network) => {
-        if (network.nodeInfo(this.#pubkey).running) onEvent({ kind: "up", info: this.#info(network) });
-        else onEvent(down);
+        const up = network.nodeInfo(this.#pubkey).running;
+        onEvent(up ? { kind: "up", info: nodeInfo(network, this.#pubkey) } : nodeDown);
         return network.subscribe(this.#pubkey, (event) => {
-          const told = this.#translate(network, event);
+          const told = nodeEvent(network, this.#pubkey, event);
           if (told !== undefined) onEvent(told);
         });
       });
@@ -70,91 +71,40 @@ export class SimNode implements LightningNode {
     });
   }
 
-  #translate(network: SimNetworkModel, event: SimEvent): NodeEvent | undefined {
-    switch (event.kind) {
-      case "running":
-        return event.running ? { kind: "up", info: this.#info(network) } : down;
-      case "channel":
-        if (event.channel.kind === "pending-open" || event.channel.kind === "fully-resolved") return undefined;
-        return { kind: "channel", channelPoint: event.channel.channelPoint };
-      case "htlc": {
-        const ids = [event.htlc.incomingChannelId, event.htlc.outgoingChannelId];
-        return { kind: "htlc", channelIds: ids.filter((id) => id !== ("0" as ShortChannelId)) };
-      }
-      case "payment":
-      case "invoice":
-      case "peer":
-      case "frozen":
-        return undefined;
-    }
-  }
-
-  #info(network: SimNetworkModel): NodeInfo {
-    const info = network.nodeInfo(this.#pubkey);
-    return { pubkey: info.pubkey, alias: info.alias, network: info.network, version: info.version };
-  }
-
   getInfo(): Promise<NodeInfo> {
-    return this.#call("getInfo", (network) => this.#info(network));
+    return this.#ask("getInfo");
   }
 
   listChannels(): Promise<readonly ChannelSnapshot[]> {
-    return this.#call("listChannels", (network) => network.listChannels(this.#pubkey).map(channelSnapshot));
+    return this.#ask("listChannels");
   }
 
   listPayments(afterIndex: bigint, limit: number): Promise<readonly PaymentSummary[]> {
-    return this.#call(
-      "listPayments",
-      (network) =>
-        network.listPayments(this.#pubkey, { indexOffset: afterIndex, maxPayments: limit }).map((payment) =>
-          paymentSummary(
-            payment,
-            payment.paymentRequest === "" ? undefined : network.decodeInvoice(payment.paymentRequest),
-          )
-        ),
-    );
+    return this.#ask("listPayments", afterIndex, limit);
   }
 
   addInvoice(request: InvoiceRequest): Promise<NewInvoice> {
-    return this.#call("addInvoice", (network) => {
-      const { amountSat, memo, expirySec } = request;
-      const invoice = accepted(
-        network.addInvoice(this.#pubkey, { valueMsat: satToMsat(amountSat), memo, expirySec }),
-      );
-      return { paymentHash: invoice.paymentHash, invoice: invoice.paymentRequest };
-    });
+    return this.#ask("addInvoice", request);
   }
 
   lookupInvoice(paymentHash: PaymentHash): Promise<InvoiceStatus | undefined> {
-    return this.#call("lookupInvoice", (network) => {
-      const invoice = network.invoice(this.#pubkey, paymentHash);
-      return invoice && invoiceStatus(invoice);
-    });
+    return this.#ask("lookupInvoice", paymentHash);
   }
 
   cancelInvoice(paymentHash: PaymentHash): Promise<void> {
-    return this.#call("cancelInvoice", (network) => accepted(network.cancelInvoice(this.#pubkey, paymentHash)));
+    return this.#ask("cancelInvoice", paymentHash);
   }
 
   decodeInvoice(invoice: string): Promise<DecodedInvoice> {
-    return this.#call("decodeInvoice", (network) => {
-      const decoding = network.decodeInvoice(invoice);
-      if (decoding.kind === "invalid") {
-        throw new LightningError("invalid-invoice", `Cannot decode the invoice: ${decoding.detail}`, "");
-      }
-      return decodedInvoice(decoding.invoice);
-    });
+    return this.#ask("decodeInvoice", invoice);
   }
 
   signMessage(text: string): Promise<string> {
-    return this.#call("signMessage", (network) => network.signMessage(this.#pubkey, new TextEncoder().encode(text)));
+    return this.#ask("signMessage", text);
   }
 
   trackPayment(paymentHash: PaymentHash): Promise<PaymentStatus> {
-    return this.#call("trackPayment", (network) => {
-      const payment = network.payment(this.#pubkey, paymentHash);
-      return payment === undefined ? { kind: "not-found" } : paymentStatus(payment);
-    });
+    return this.#ask("trackPayment", paymentHash);
   }
 
   async pay(request: PaymentRequest): Promise<PaymentOutcome> {
@@ -167,29 +117,27 @@ export class SimNode implements LightningNode {
     }
   }
 
-  #send(network: SimNetworkModel, request: PaymentRequest): PaymentOutcome | Promise<PaymentOutcome> {
-    const started = network.sendPayment(this.#pubkey, {
-      paymentRequest: request.invoice,
-      outgoingChanIds: [request.outgoingChannelId],
-      timeoutSec: request.timeoutSec,
-      cltvLimitBlocks: request.cltvLimitBlocks,
-    });
-    if (isRefusal(started)) return { kind: "rejected", detail: started.text };
+  #send(network: SimNetworkModel, request: PaymentRequest): Promise<PaymentOutcome> {
     return new Promise((resolve) => {
+      let unsubscribe = () => {};
       const end = (outcome: PaymentOutcome) => {
         unsubscribe();
         this.#onClose.delete(lost);
         resolve(outcome);
       };
-      const lost = () => end({ kind: "unknown", detail: "the stream of the payment's updates ended" });
-      const unsubscribe = network.subscribe(this.#pubkey, (event) => {
-        if (event.kind === "running") return lost();
-        if (event.kind !== "payment" || event.payment.paymentHash !== started.paymentHash) return;
-        const status = paymentStatus(event.payment);
-        if (status.kind !== "in-flight") end(status);
-      });
+      const lost = () => end(streamEnded);
       this.#onClose.add(lost);
+      unsubscribe = startPayment(network, this.#pubkey, [request], end);
     });
+  }
+
+  #ask<M extends Exclude<NodeMethod, "pay">>(
+    method: M,
+    ...args: NodeCalls[M]["args"]
+  ): Promise<NodeCalls[M]["result"]> {
+    // A call is correlated (method with its arguments and its result), which TypeScript can't follow through an index.
+    const call = { method, args } as Exclude<NodeCall, { method: "pay" }>;
+    return this.#call(method, (network) => answerCall(network, this.#pubkey, call) as NodeCalls[M]["result"]);
   }
 
   /** Makes a call as over a wire: it may come late, or never, and the node may be gone. */
@@ -248,17 +196,6 @@ export class SimNode implements LightningNode {
   }
 }
 
-const down: NodeEvent = {
-  kind: "down",
-  message: "Cannot reach the simulated node: it is not running",
-  remedy: "Start the node.",
-};
-
 function unavailable(reason: string): LightningError {
   return new LightningError("unavailable", `Cannot reach the simulated node: ${reason}`, "Start the node.");
-}
-
-function accepted<T>(result: T | SimRefusal): T {
-  if (isRefusal(result)) throw new LightningError("failed", `The simulated node refused: ${result.text}`, "");
-  return result;
 }
