@@ -1,6 +1,6 @@
 /**
- * How large a packet the path carries: Datagram Packetization Layer Path MTU Discovery (RFC 8899) as libudx does it on
- * the wire. Pure state: sizes are those of whole IP packets, in bytes; times are milliseconds of the sender's clock.
+ * How large a packet the path carries: Datagram Packetization Layer Path MTU Discovery (RFC 8899) with libudx's probes.
+ * Pure state: sizes are those of whole IP packets, in bytes; times are milliseconds of the sender's clock.
  *
  * A probe is a full data packet, padded up to the size in question. If it gets lost, its data is repeated without the
  * padding, so a probe can't do harm. A data packet that is larger than the path's MTU can: UDX numbers packets, not
@@ -8,16 +8,17 @@
  * was acknowledged a short while ago; else it goes out in packets of the base size, and probes come first.
  *
  * ```
- *          delivery           3 probes of one size lost, or 1500
- *  base ------------> search -----------------------------------> complete
- *                     ^  ^                                       |  |
- *        3 lost probes|  +------------- 10 minutes --------------+  | large packets get lost,
- *                     |                                             | small ones don't
- *                     |     10 s without a large delivery           v
- *                  confirm <-------------------------- any     black-hole
- *                     ^                                             |
- *                     +------ a large delivery, or 1 minute --------+
+ *         delivery            1500, or 3 probes of one size lost
+ *  base ------------> search ------------------------------------> complete
+ *                     ^ ^ ^                                        |  |
+ *                     | | +------- 10 minutes below 1500 ----------+  | large packets get lost
+ *                     | +--------- 10 s without a large delivery -----+ in a row
+ *                     |                                               v
+ *                     +----- a large delivery, or 1 minute ------- black-hole
  * ```
+ *
+ * The search tries great leaps first, as far as padding reaches: two probes show that 1500 bytes get through, which is
+ * what most paths carry. Where a leap fails it goes on in libudx's steps of 32 bytes.
  */
 
 /** Size of an IP packet that every path is taken to carry (as libudx). */
@@ -38,14 +39,15 @@ const RAISE_AFTER_MS = 600_000;
 /** Less, since a burst of losses can look like a black hole. */
 const BLACK_HOLE_FOR_MS = 60_000;
 
-/** RFC 8899 §5.2, with its "error" named for what it means here; `confirm` shows again what was known before. */
-export type MtuState = "base" | "search" | "confirm" | "complete" | "black-hole";
+/** RFC 8899 §5.2, with its "error" named for what it means here. */
+export type MtuState = "base" | "search" | "complete" | "black-hole";
 
 export class PathMtu {
   #state: MtuState = "base";
   #mtuBytes = BASE_MTU_BYTES;
-  /** The size that was known before doubts arose. */
-  #knownBytes = BASE_MTU_BYTES;
+  /** Where the search leads to: the largest size, or the one that was known before doubts arose. */
+  #goalBytes = MAX_MTU_BYTES;
+  #strideBytes = MAX_PADDING_BYTES;
   /** The size to be tried next, or under way. */
   #probeBytes = 0;
   #probesLost = 0;
@@ -70,21 +72,19 @@ export class PathMtu {
   /** Another path, of which nothing is known. What was sent on the one before must not be reported any more. */
   reset(): void {
     this.#enter("base", BASE_MTU_BYTES);
-    this.#knownBytes = BASE_MTU_BYTES;
+    this.#goalBytes = MAX_MTU_BYTES;
     this.#limited = false;
     this.#confirmedMs = -Infinity;
     this.#largeSentMs = -Infinity;
   }
 
-  /**
-   * What new data may fill. Doubts a size that wasn't confirmed for long, and tries larger ones again in time.
-   */
+  /** What new data may fill. Doubts a size that wasn't confirmed for long, and tries larger ones again in time. */
   beforeSending(nowMs: number): number {
-    const largeIsStale = this.#mtuBytes > BASE_MTU_BYTES && nowMs - this.#confirmedMs > CONFIRMED_FOR_MS;
-    const forgiven = this.#state === "black-hole" && nowMs - this.#settledMs >= BLACK_HOLE_FOR_MS;
-    if (largeIsStale || forgiven) this.#doubt();
+    const isStale = this.#mtuBytes > BASE_MTU_BYTES && nowMs - this.#confirmedMs > CONFIRMED_FOR_MS;
+    const isForgiven = this.#state === "black-hole" && nowMs - this.#settledMs >= BLACK_HOLE_FOR_MS;
+    if (isStale || isForgiven) this.#search(BASE_MTU_BYTES);
     else if (this.#state === "complete" && this.#limited && nowMs - this.#settledMs >= RAISE_AFTER_MS) {
-      this.#search(this.#mtuBytes);
+      this.#searchAnew(this.#mtuBytes, MAX_PADDING_BYTES);
     }
     return this.#mtuBytes;
   }
@@ -94,7 +94,7 @@ export class PathMtu {
    * caller reports what becomes of it through `onDelivered()` or `onProbeLost()`.
    */
   padding(ipBytes: number): number {
-    if (this.#probeUnderWay || (this.#state !== "search" && this.#state !== "confirm")) return 0;
+    if (this.#probeUnderWay || this.#state !== "search") return 0;
     const padding = this.#probeBytes - ipBytes;
     if (padding <= 0 || padding > MAX_PADDING_BYTES) return 0;
     this.#probeUnderWay = true;
@@ -103,14 +103,14 @@ export class PathMtu {
 
   /** A packet arrived. @param ipBytes as it was sent, padding included @param isProbe */
   onDelivered(ipBytes: number, isProbe: boolean, sentMs: number, nowMs: number): void {
-    if (this.#state === "base") this.#search(BASE_MTU_BYTES);
+    if (this.#state === "base") this.#searchAnew(BASE_MTU_BYTES, MAX_PADDING_BYTES);
     if (ipBytes > BASE_MTU_BYTES) {
       this.#confirmedMs = nowMs;
       if (sentMs >= this.#largeSentMs) {
         this.#largeSentMs = sentMs;
         this.#largeLosses = 0;
       }
-      if (this.#state === "black-hole") return this.#doubt();
+      if (this.#state === "black-hole") return this.#search(BASE_MTU_BYTES);
     }
     if (isProbe && this.#probeUnderWay && ipBytes === this.#probeBytes) this.#grow(ipBytes, nowMs);
   }
@@ -120,7 +120,7 @@ export class PathMtu {
     if (!this.#probeUnderWay) return;
     this.#probeUnderWay = false;
     if (++this.#probesLost < MAX_PROBES) return;
-    if (this.#state === "confirm") this.#search(this.#mtuBytes);
+    if (this.#strideBytes > STEP_BYTES) this.#searchAnew(this.#mtuBytes, STEP_BYTES);
     else this.#settle(nowMs);
   }
 
@@ -129,8 +129,6 @@ export class PathMtu {
     // One that was sent before the last large one that arrived shows a full queue, not a path that has shrunk.
     if (ipBytes <= BASE_MTU_BYTES || this.#mtuBytes === BASE_MTU_BYTES || sentMs <= this.#largeSentMs) return;
     if (++this.#largeLosses < BLACK_HOLE_LOSSES) return;
-    this.#knownBytes = this.#mtuBytes;
-    this.#limited = false;
     this.#enter("black-hole", BASE_MTU_BYTES);
     this.#settledMs = nowMs;
   }
@@ -144,34 +142,32 @@ export class PathMtu {
     this.#largeLosses = 0;
   }
 
-  #search(fromBytes: number): void {
+  /** Up to the largest size, whatever was found out before. */
+  #searchAnew(fromBytes: number, strideBytes: number): void {
     this.#limited = false;
-    this.#enter("search", fromBytes);
-    this.#probeBytes = Math.min(fromBytes + STEP_BYTES, MAX_MTU_BYTES);
+    this.#goalBytes = MAX_MTU_BYTES;
+    this.#search(fromBytes, strideBytes);
   }
 
-  /** Back to the base size; the known one is shown again by probes as large as their padding allows. */
-  #doubt(): void {
-    this.#knownBytes = Math.max(this.#knownBytes, this.#mtuBytes);
-    this.#enter("confirm", BASE_MTU_BYTES);
-    this.#probeBytes = Math.min(BASE_MTU_BYTES + MAX_PADDING_BYTES, this.#knownBytes);
+  #search(fromBytes: number, strideBytes = MAX_PADDING_BYTES): void {
+    this.#enter("search", fromBytes);
+    this.#strideBytes = strideBytes;
+    this.#probeBytes = Math.min(fromBytes + strideBytes, this.#goalBytes);
   }
 
   #grow(ipBytes: number, nowMs: number): void {
-    this.#mtuBytes = ipBytes;
-    this.#probesLost = 0;
-    this.#probeUnderWay = false;
-    if (ipBytes >= MAX_MTU_BYTES) return this.#settle(nowMs);
-    if (this.#state === "search") this.#probeBytes = Math.min(ipBytes + STEP_BYTES, MAX_MTU_BYTES);
-    else if (ipBytes < this.#knownBytes) this.#probeBytes = Math.min(ipBytes + MAX_PADDING_BYTES, this.#knownBytes);
-    else if (this.#limited) this.#settle(this.#settledMs);
-    else this.#search(ipBytes);
+    if (ipBytes < this.#goalBytes) this.#search(ipBytes, this.#strideBytes);
+    else {
+      this.#mtuBytes = ipBytes;
+      // A size that was refused before the doubts isn't tried again before its time.
+      this.#settle(this.#limited ? this.#settledMs : nowMs);
+    }
   }
 
   #settle(atMs: number): void {
-    this.#knownBytes = this.#mtuBytes;
-    this.#limited = this.#mtuBytes < MAX_MTU_BYTES;
     this.#enter("complete", this.#mtuBytes);
+    this.#goalBytes = this.#mtuBytes;
+    this.#limited = this.#mtuBytes < MAX_MTU_BYTES;
     this.#settledMs = atMs;
   }
 }

@@ -2,7 +2,11 @@
 export interface SentPacket<R> {
   readonly seq: number;
   /** The whole datagram; window and ack in its header are refreshed when it is sent again. */
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
+  /** Zeros between its header and its payload: a probe's, or those that let the network split it. */
+  padding: number;
+  /** Padded to find out whether the path carries that much. */
+  probe: boolean;
   readonly payloadBytes: number;
   readonly end: boolean;
   /** Where the first copy went; later copies follow it even if the remote changed meanwhile. */

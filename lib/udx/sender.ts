@@ -14,12 +14,11 @@ import {
   seqDiff,
   writeU32,
 } from "./packet.ts";
+import { BASE_MTU_BYTES, MAX_PADDING_BYTES, PathMtu } from "./mtu.ts";
 import { PacketList, PacketRing, type SentPacket } from "./packet_list.ts";
 import { Rack, RttEstimator, sentAfter } from "./recovery.ts";
 import { SendQueue } from "./send_queue.ts";
 
-/** Size of an IP packet that every path is taken to carry (as libudx). */
-export const BASE_MTU_BYTES = 1200;
 /** IP and UDP headers in front of the UDX header. */
 const IPV4_OVERHEAD_BYTES = 20 + 8;
 const IPV6_OVERHEAD_BYTES = 40 + 8;
@@ -57,6 +56,11 @@ export type SenderNotice = "drain" | "remote-changed" | "timed-out";
 type Timer = "none" | "retransmit" | "probe" | "zero-window" | "keepalive";
 type Recovery = "open" | "recovery" | "timeout";
 
+/** What an IP packet carries besides ours. */
+function overheadBytes(route: Route | null): number {
+  return route !== null && route.ipv6 ? IPV6_OVERHEAD_BYTES : IPV4_OVERHEAD_BYTES;
+}
+
 export class Sender<R extends Route> {
   readonly rtt = new RttEstimator();
   readonly congestion = new Congestion();
@@ -64,6 +68,7 @@ export class Sender<R extends Route> {
   readonly #receiving: ReceivingHalf;
   readonly #allocate: (bytes: number) => Uint8Array;
   readonly #notify: (notice: SenderNotice) => void;
+  readonly #mtu = new PathMtu();
   #route: R | null = null;
 
   // `seq` is the next number to use, `acked` the oldest one not acknowledged (TCP: SND.NXT and SND.UNA).
@@ -141,12 +146,11 @@ export class Sender<R extends Route> {
 
   /** Size of an IP packet we send. */
   get mtuBytes(): number {
-    return BASE_MTU_BYTES;
+    return this.#mtu.bytes;
   }
 
   get maxPayloadBytes(): number {
-    const overhead = this.#route?.ipv6 ? IPV6_OVERHEAD_BYTES : IPV4_OVERHEAD_BYTES;
-    return this.mtuBytes - overhead - HEADER_BYTES;
+    return this.#mtu.bytes - overheadBytes(this.#route) - HEADER_BYTES;
   }
 
   get inFlightPackets(): number {
@@ -187,6 +191,7 @@ export class Sender<R extends Route> {
   /** Sends what is new elsewhere; `remote-changed` follows when nothing sent before is outstanding. */
   changeRemote(route: R): void {
     this.#route = route;
+    this.#mtu.reset();
     if (this.#seq === this.#acked) this.#notify("remote-changed");
     else this.#changedAtSeq = this.#seq;
   }
@@ -314,10 +319,16 @@ export class Sender<R extends Route> {
     this.#setTimer("zero-window", nowMs + this.rtt.rtoMs);
   }
 
-  #sendNew(route: R, nowMs: number): SentPacket<R> {
-    const payloadBytes = Math.min(this.#queue.bytes, this.maxPayloadBytes);
-    const bytes = this.#allocate(HEADER_BYTES + payloadBytes);
-    if (payloadBytes > 0) this.#queue.take(payloadBytes, bytes, HEADER_BYTES);
+  /** @param mtuBytes the size of its IP packet at most */
+  #sendNew(route: R, nowMs: number, mtuBytes = this.#mtu.beforeSending(nowMs)): SentPacket<R> {
+    const headersBytes = HEADER_BYTES + overheadBytes(route);
+    const payloadBytes = Math.min(this.#queue.bytes, mtuBytes - headersBytes);
+    // Not while the remote changes, as in libudx: the new path has more to show first.
+    const padding = payloadBytes > 0 && this.#changedAtSeq === null && mtuBytes === this.#mtu.bytes
+      ? this.#mtu.padding(headersBytes + payloadBytes)
+      : 0;
+    const bytes = this.#allocate(HEADER_BYTES + padding + payloadBytes);
+    if (payloadBytes > 0) this.#queue.take(payloadBytes, bytes, HEADER_BYTES + padding);
     const end = this.#endQueued && this.#queue.bytes === 0;
     if (end) this.#endSent = true;
     encodeHeader(
@@ -328,10 +339,16 @@ export class Sender<R extends Route> {
       this.#seq,
       this.#receiving.next,
     );
+    if (padding > 0) {
+      bytes[3] = padding;
+      bytes.fill(0, HEADER_BYTES, HEADER_BYTES + padding);
+    }
     this.#receiving.acknowledged();
     const packet: SentPacket<R> = {
       seq: this.#seq,
       bytes,
+      padding,
+      probe: padding > 0,
       payloadBytes,
       end,
       route,
@@ -361,6 +378,7 @@ export class Sender<R extends Route> {
       packet.route = this.#route;
       writeU32(packet.bytes, 4, packet.route.remoteId);
     }
+    this.#padRepetition(packet, nowMs);
     // The payload stays, but the peer should learn what we know now.
     writeU32(packet.bytes, 8, this.#receiving.advertise());
     writeU32(packet.bytes, 16, this.#receiving.next);
@@ -371,6 +389,35 @@ export class Sender<R extends Route> {
     this.retransmits++;
     this.#armAfterSending(nowMs);
     return packet;
+  }
+
+  /**
+   * A probe is repeated without its padding. A packet larger than what the path is now known to carry can't be split up,
+   * since it has its number and an old copy may still arrive. Every other copy is made so large that the system
+   * sends it in fragments (Linux: longer than the link's MTU, which also leaves out IPv4's "don't fragment").
+   */
+  #padRepetition(packet: SentPacket<R>, nowMs: number): void {
+    if (packet.probe) this.#probeLost(packet, nowMs);
+    if (packet.padding > 0) this.#pad(packet, 0);
+    else if (packet.bytes.length + overheadBytes(packet.route) > this.#mtu.bytes && packet.route === this.#route) {
+      this.#pad(packet, MAX_PADDING_BYTES);
+    }
+  }
+
+  #pad(packet: SentPacket<R>, padding: number): void {
+    const old = packet.bytes;
+    const bytes = this.#allocate(HEADER_BYTES + padding + packet.payloadBytes);
+    bytes.set(old.subarray(0, HEADER_BYTES));
+    bytes[3] = padding;
+    bytes.fill(0, HEADER_BYTES, HEADER_BYTES + padding);
+    bytes.set(old.subarray(HEADER_BYTES + packet.padding), HEADER_BYTES + padding);
+    packet.bytes = bytes;
+    packet.padding = padding;
+  }
+
+  #probeLost(packet: SentPacket<R>, nowMs: number): void {
+    packet.probe = false;
+    if (packet.route === this.#route) this.#mtu.onProbeLost(nowMs);
   }
 
   #highWaterBytes(): number {
@@ -473,6 +520,10 @@ export class Sender<R extends Route> {
     if (this.#latest === null || sentAfter(packet.sentMs, packet.seq, this.#latest.sentMs, this.#latest.seq)) {
       this.#latest = packet;
     }
+    // A copy that may have come in fragments, or by another path, says nothing about this one.
+    if (packet.route === this.#route && (packet.probe || packet.padding === 0)) {
+      this.#mtu.onDelivered(packet.bytes.length + overheadBytes(packet.route), packet.probe, packet.sentMs, nowMs);
+    }
     const rttMs = this.rtt.clamp(Math.max(nowMs - packet.sentMs, 0));
     const isLatestCopy = !packet.retransmitted || this.rtt.answersLatestCopy(rttMs, nowMs - packet.firstSentMs);
     this.#rack.delivered(packet.seq, packet.sentMs, rttMs, packet.retransmitted, isLatestCopy);
@@ -554,7 +605,8 @@ export class Sender<R extends Route> {
     this.#probes++;
     if (this.#probes === 1 && this.#recovery !== "timeout") this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
     // The windows don't hold a probe back, and sending sets the timer of the next one.
-    this.#probe = sendsNew ? this.#sendNew(this.#route, nowMs) : this.#sendAgain(again!, nowMs);
+    // Small, so that it also gets through where the path has stopped carrying large ones.
+    this.#probe = sendsNew ? this.#sendNew(this.#route, nowMs, BASE_MTU_BYTES) : this.#sendAgain(again!, nowMs);
   }
 
   /** The last packet, whose delivery shows what is missing before it; in recovery the first, which is in the way. */
@@ -579,8 +631,9 @@ export class Sender<R extends Route> {
       if (sentAfter(this.#rack.sentMs, this.#rack.endSeq, packet.sentMs, seqAdd(packet.seq, 1))) {
         const remainingMs = packet.sentMs + this.#rack.rttMs + window - nowMs;
         if (remainingMs <= 0) {
-          this.#markLost(packet);
-          lost++;
+          // A lost probe is no sign of congestion (RFC 8899 §3).
+          if (!packet.probe) lost++;
+          this.#markLost(packet, nowMs);
         } else if (remainingMs > waitMs) waitMs = remainingMs;
       }
       packet = next;
@@ -595,7 +648,11 @@ export class Sender<R extends Route> {
     this.#reorderAtMs = waitMs > 0 ? nowMs + waitMs : Infinity;
   }
 
-  #markLost(packet: SentPacket<R>): void {
+  #markLost(packet: SentPacket<R>, nowMs: number): void {
+    if (packet.probe) this.#probeLost(packet, nowMs);
+    else if (packet.route === this.#route) {
+      this.#mtu.onLost(packet.bytes.length + overheadBytes(packet.route), packet.sentMs, nowMs);
+    }
     this.#inFlight.remove(packet);
     packet.lost = true;
     this.#lost.push(packet);
@@ -616,7 +673,7 @@ export class Sender<R extends Route> {
       if (packet.seq === this.#acked || overdue) {
         if (packet.timeouts >= MAX_TIMEOUTS) return this.#notify("timed-out");
         packet.timeouts++;
-        this.#markLost(packet);
+        this.#markLost(packet, nowMs);
       }
       packet = next;
     }

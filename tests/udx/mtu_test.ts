@@ -16,17 +16,17 @@ function probe(mtu: PathMtu, carriesBytes: number, nowMs: number): number[] {
   }
 }
 
-Deno.test("PathMtu climbs from 1200 to 1500 in libudx's steps once something was delivered", () => {
+Deno.test("PathMtu climbs from 1200 to 1500 in two leaps once something was delivered", () => {
   const mtu = new PathMtu();
   assert.equal(mtu.padding(BASE_MTU_BYTES), 0, "nothing is known of the path yet");
-  assert.deepEqual(probe(mtu, 1500, 0), [1232, 1264, 1296, 1328, 1360, 1392, 1424, 1456, 1488, 1500]);
+  assert.deepEqual(probe(mtu, 1500, 0), [1455, 1500]);
   assert.equal(mtu.state, "complete");
   assert.equal(mtu.bytes, MAX_MTU_BYTES);
 });
 
-Deno.test("PathMtu settles where three probes of one size were lost, and tries again after ten minutes", () => {
+Deno.test("PathMtu climbs in libudx's steps where a leap failed, settles where three probes of one size were lost, and tries again after ten minutes", () => {
   const mtu = new PathMtu();
-  assert.deepEqual(probe(mtu, 1290, 0), [1232, 1264, 1296, 1296, 1296]);
+  assert.deepEqual(probe(mtu, 1290, 0), [1455, 1455, 1455, 1232, 1264, 1296, 1296, 1296]);
   assert.equal(mtu.state, "complete");
   assert.equal(mtu.bytes, 1264);
   mtu.onDelivered(1264, false, 599_000, 599_000);
@@ -40,11 +40,11 @@ Deno.test("PathMtu settles where three probes of one size were lost, and tries a
 Deno.test("PathMtu sends one probe at a time, from packets that can be padded up to it", () => {
   const mtu = new PathMtu();
   mtu.onDelivered(100, false, 0, 0);
-  assert.equal(mtu.padding(1232 - 256), 0, "more padding than a data offset can name");
-  assert.equal(mtu.padding(1232 - 255), 255);
+  assert.equal(mtu.padding(1199), 0, "more padding than a data offset can name");
+  assert.equal(mtu.padding(1200), 255);
   assert.equal(mtu.padding(1200), 0, "one is under way");
   mtu.onProbeLost(0);
-  assert.equal(mtu.padding(1200), 32);
+  assert.equal(mtu.padding(1200), 255);
 });
 
 Deno.test("PathMtu forgets everything when the path changes", () => {
@@ -63,26 +63,34 @@ Deno.test("PathMtu packs no large packets after ten seconds without one that arr
   mtu.beforeSending(10_000);
   assert.equal(mtu.bytes, 1500);
   mtu.beforeSending(10_001);
-  assert.equal(mtu.state, "confirm");
+  assert.equal(mtu.state, "search");
   assert.equal(mtu.bytes, BASE_MTU_BYTES);
   assert.deepEqual(probe(mtu, 1500, 10_001), [1455, 1500]);
   assert.equal(mtu.state, "complete");
 });
 
-Deno.test("PathMtu searches in steps what it couldn't confirm", () => {
+Deno.test("PathMtu finds a smaller size on a path that shrank unseen", () => {
   const mtu = new PathMtu();
   probe(mtu, 1500, 0);
   assert.deepEqual(probe(mtu, 1280, 20_000), [1455, 1455, 1455, 1232, 1264, 1296, 1296, 1296]);
   assert.equal(mtu.bytes, 1264);
 });
 
-Deno.test("PathMtu goes on searching after a pause that interrupted a search, but not above a size that was refused", () => {
+Deno.test("PathMtu shows a smaller size again too, but nothing above it before its time", () => {
+  const mtu = new PathMtu();
+  probe(mtu, 1270, 0);
+  assert.deepEqual(probe(mtu, 1500, 40_000), [1264]);
+  assert.equal(mtu.state, "complete");
+  mtu.onDelivered(1264, false, 600_000, 600_000);
+  assert.deepEqual(probe(mtu, 1500, 600_000), [1500], "ten minutes after the first search, not after the doubts");
+});
+
+Deno.test("PathMtu goes on with a search that a pause interrupted", () => {
   const mtu = new PathMtu();
   mtu.onDelivered(1200, false, 0, 0);
   mtu.onDelivered(1200 + mtu.padding(1200), true, 0, 0);
-  assert.equal(mtu.bytes, 1232);
-  assert.deepEqual(probe(mtu, 1270, 20_000), [1232, 1264, 1296, 1296, 1296]);
-  assert.deepEqual(probe(mtu, 1500, 40_000), [1264], "the refused size isn't due yet");
+  assert.equal(mtu.bytes, 1455);
+  assert.deepEqual(probe(mtu, 1500, 20_000), [1455, 1500]);
 });
 
 Deno.test("PathMtu falls back to small packets when three large ones in a row are lost", () => {
@@ -113,7 +121,7 @@ Deno.test("PathMtu leaves a black hole when a large packet arrives after all, or
       assert.equal(mtu.state, "black-hole");
       mtu.beforeSending(60_005);
     }
-    assert.equal(mtu.state, "confirm");
+    assert.equal(mtu.state, "search");
     assert.equal(mtu.bytes, BASE_MTU_BYTES);
     assert.deepEqual(probe(mtu, 1500, 60_005), [1455, 1500]);
     assert.equal(mtu.bytes, MAX_MTU_BYTES);
