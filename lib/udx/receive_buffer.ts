@@ -37,6 +37,7 @@ export class ReceiveBuffer {
   /** The numbers of the early packets, as blocks that neither touch nor overlap, lowest first. */
   #blocks: Block[] = [];
   #unreadBytes = 0;
+  #started = false;
 
   constructor(next: number, maxBytes: number) {
     this.next = next;
@@ -53,6 +54,24 @@ export class ReceiveBuffer {
 
   get maxBytes(): number {
     return this.#maxBytes;
+  }
+
+  get earlyPackets(): number {
+    return this.#early.size;
+  }
+
+  get earlyBytes(): number {
+    return this.#earlyBytes;
+  }
+
+  /**
+   * The first number of the other side becomes known. What came before that was numbered from a guess: early packets
+   * would lie around it and never be reached. A stream that has begun to deliver goes on.
+   */
+  startAt(seq: number): void {
+    if (this.#started) return;
+    this.clear();
+    this.next = seq;
   }
 
   /** The reader took bytes that were delivered. */
@@ -82,6 +101,7 @@ export class ReceiveBuffer {
   }
 
   #take(type: number, payload: Uint8Array, deliver: (payload: Uint8Array) => void): void {
+    this.#started = true;
     this.next = seqAdd(this.next, 1);
     if ((type & DATA) !== 0 && payload.length > 0) {
       this.#unreadBytes += payload.length;

@@ -154,6 +154,19 @@ export class StreamMachine<R extends Route> {
     return this.#sender.inFlightPackets;
   }
 
+  /** Packets of ours that are kept until they are acknowledged, and those of the other side that came early. */
+  get heldPackets(): number {
+    return this.#sender.heldPackets;
+  }
+
+  get earlyPackets(): number {
+    return this.#receive.earlyPackets;
+  }
+
+  get earlyBytes(): number {
+    return this.#receive.earlyBytes;
+  }
+
   /** Written and not yet acknowledged bytes, sent or not. */
   get pendingBytes(): number {
     return this.#sender.pendingBytes;
@@ -205,7 +218,7 @@ export class StreamMachine<R extends Route> {
   /** Starts sending to `route`. @param ack the first number expected from the other side, if not 0 */
   connect(route: R, nowMs: number, ack?: number): void {
     if (this.#closed) return;
-    if (ack !== undefined) this.#receive.next = ack >>> 0;
+    if (ack !== undefined) this.#receive.startAt(ack >>> 0);
     this.#sender.connect(route, nowMs, ack === undefined ? undefined : ack >>> 0);
   }
 
