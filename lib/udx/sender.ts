@@ -104,6 +104,8 @@ export class Sender<R extends Route> {
   #retransmitAtMs = Infinity;
   #reorderAtMs = Infinity;
   #pacedUntilMs = Infinity;
+  /** Probes of a closed window that went out since the other side was last heard. */
+  #unansweredProbes = 0;
   #keepaliveMs = 0;
   #heartbeatDue = false;
   /** Of the packets that the acknowledgement in hand is news of, the one sent last. */
@@ -155,6 +157,11 @@ export class Sender<R extends Route> {
 
   get inFlightPackets(): number {
     return this.#inFlight.length;
+  }
+
+  /** Packets kept until they are acknowledged without a gap. */
+  get heldPackets(): number {
+    return this.#inFlight.length + this.#lost.length + this.#sackedPackets;
   }
 
   /** Written and not yet acknowledged bytes, sent or not. */
@@ -231,6 +238,7 @@ export class Sender<R extends Route> {
     this.#sent.clear();
     this.#inFlight.clear();
     this.#lost.clear();
+    this.#sackedPackets = 0;
   }
 
   /** Acts on a deadline that has passed; without one it does nothing. */
@@ -245,6 +253,8 @@ export class Sender<R extends Route> {
       case "probe":
         return this.#onProbeTimeout(nowMs);
       case "zero-window":
+        // Whoever keeps its window closed answers (RFC 9293 §3.8.6.1); libudx would ask the dead for ever.
+        if (++this.#unansweredProbes > MAX_TIMEOUTS) return this.#notify("timed-out");
         this.#heartbeatDue = true;
         return this.#setTimer("zero-window", nowMs + this.rtt.rtoMs * 2);
       case "keepalive":
@@ -430,6 +440,7 @@ export class Sender<R extends Route> {
   takeAck(packet: Packet, nowMs: number): void {
     // An acknowledgement of what was never sent is a lie or from another life: nothing in it counts.
     if (seqDiff(packet.ack, this.#seq) > 0) return;
+    this.#unansweredProbes = 0;
     this.#takeWindow(packet);
     if (this.#changedAtSeq !== null && seqDiff(packet.ack, this.#changedAtSeq) >= 0) {
       this.#changedAtSeq = null;
@@ -677,7 +688,20 @@ export class Sender<R extends Route> {
       }
       packet = next;
     }
+    this.#sortLost();
     // RFC 6298 would double on every timeout; libudx waits twice the RTO each time and gives up after MAX_TIMEOUTS.
     this.#restartRetransmitTimer(nowMs + this.rtt.rtoMs * 2);
+  }
+
+  /**
+   * What is in the other side's way goes first again, as in libudx: else each packet of a full window would have to time
+   * out that often before a dead path is given up.
+   */
+  #sortLost(): void {
+    this.#lost.clear();
+    for (let seq = this.#acked; seq !== this.#seq; seq = seqAdd(seq, 1)) {
+      const packet = this.#sent.get(seq);
+      if (packet !== undefined && packet.lost) this.#lost.push(packet);
+    }
   }
 }
