@@ -18,6 +18,8 @@ export interface SentPacket<R> {
   lost: boolean;
   /** Selectively acknowledged: it has arrived, though something before it has not. */
   delivered: boolean;
+  /** All before this number, from this packet on, has arrived: what repeated SACK blocks needn't walk through again. */
+  deliveredUntil: number;
   timeouts: number;
   previous: SentPacket<R> | null;
   next: SentPacket<R> | null;

@@ -367,6 +367,7 @@ export class Sender<R extends Route> {
       retransmitted: false,
       lost: false,
       delivered: false,
+      deliveredUntil: this.#seq,
       timeouts: 0,
       previous: null,
       next: null,
@@ -453,7 +454,7 @@ export class Sender<R extends Route> {
     let delivered = 0;
     this.#latest = null;
     while (seqDiff(packet.ack, this.#acked) > 0) {
-      if (this.#acknowledge(this.#acked, false, nowMs)) delivered++;
+      if (this.#acknowledge(this.#acked, nowMs)) delivered++;
       this.#acked = seqAdd(this.#acked, 1);
     }
     if (packet.sacks.length > 0) delivered += this.#takeSacks(packet.sacks, nowMs);
@@ -500,24 +501,36 @@ export class Sender<R extends Route> {
         continue;
       }
       allowance -= length;
-      for (let seq = start; seq !== end; seq = seqAdd(seq, 1)) {
-        if (this.#acknowledge(seq, true, nowMs)) delivered++;
-      }
+      delivered += this.#takeSackBlock(start, end, nowMs);
     }
     return delivered;
   }
 
-  /** Notes that one packet has arrived; false when that was known. */
-  #acknowledge(seq: number, selectively: boolean, nowMs: number): boolean {
+  /** Walks through what is news only: an honest peer names a block again and again while it grows, another for fun. */
+  #takeSackBlock(start: number, end: number, nowMs: number): number {
+    let delivered = 0;
+    let seq = start;
+    while (seqDiff(end, seq) > 0) {
+      const packet = this.#sent.get(seq);
+      seq = seqAdd(seq, 1);
+      if (packet === undefined) continue;
+      if (!packet.delivered) {
+        this.#noteDelivered(packet, nowMs);
+        this.#sackedPackets++;
+        delivered++;
+      } else if (seqDiff(packet.deliveredUntil, seq) > 0) seq = packet.deliveredUntil;
+      if (seqDiff(end, packet.deliveredUntil) > 0) packet.deliveredUntil = end;
+    }
+    return delivered;
+  }
+
+  /** Notes that a packet and everything before it has arrived; false when its arrival was known. */
+  #acknowledge(seq: number, nowMs: number): boolean {
     const packet = this.#sent.get(seq);
     if (packet === undefined) return false;
     const news = !packet.delivered;
     if (news) this.#noteDelivered(packet, nowMs);
-    if (selectively) {
-      if (news) this.#sackedPackets++;
-      return news;
-    }
-    if (!news) this.#sackedPackets--;
+    else this.#sackedPackets--;
     this.#sent.delete(seq);
     this.acknowledgedBytes += packet.payloadBytes;
     if (packet.end) this.#endAcked = true;

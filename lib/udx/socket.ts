@@ -60,6 +60,8 @@ const MAX_DATAGRAM_BYTES = 2048;
 const SLAB_BYTES = 65_536;
 /** Sends the kernel has not taken yet: above this streams wait, and stray messages are dropped. */
 const MAX_PENDING_SENDS = 512;
+/** Above this even what answers a packet is dropped: a peer must not fill our memory by asking faster than we can send. */
+const MAX_PENDING_ANSWERS = 2 * MAX_PENDING_SENDS;
 /** Failing receives in a row after which the socket pauses between them. */
 const MAX_RECEIVE_ERRORS = 16;
 const RECEIVE_ERROR_PAUSE_MS = 100;
@@ -354,7 +356,7 @@ export class UDXSocket extends EventEmitter {
 
   /** Sends a stream's datagram. Losses are the network's affair, so nothing is reported. */
   transmit(bytes: Uint8Array, to: Deno.NetAddr): void {
-    this.#submit(bytes, to);
+    if (this.#pendingSends < MAX_PENDING_ANSWERS) this.#submit(bytes, to);
   }
 
   #submit(bytes: Uint8Array, to: Deno.NetAddr): Promise<number> | null {
