@@ -327,11 +327,11 @@ export class UDXSocket extends EventEmitter {
    *
    * @param _ttl taken for compatibility: Deno can't set it, so packets go out with the system's default
    */
-  send(bytes: Uint8Array, port: number, host?: string | null, _ttl?: number): Promise<boolean> {
-    if (this.closing) return Promise.resolve(false);
+  async send(bytes: Uint8Array, port: number, host?: string | null, _ttl?: number): Promise<boolean> {
+    if (this.closing) return false;
     const to = this.#openAddress(port, host);
-    if (this.#pendingSends >= MAX_PENDING_SENDS) return Promise.resolve(false);
-    return this.#submit(bytes, to)?.then(() => true, () => false) ?? Promise.resolve(false);
+    if (this.#pendingSends >= MAX_PENDING_SENDS) return false;
+    return await (this.#submit(bytes, to)?.then(() => true, () => false) ?? false);
   }
 
   /** Like `send()`, without telling how it went. */

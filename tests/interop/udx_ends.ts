@@ -261,7 +261,7 @@ export class Stream extends Actor {
   }
 
   /** Sets a field inside a native stream. @returns what it was */
-  poke(field: "rto" | "sendWindow" | "receiveWindow", value: number): Promise<number> {
+  poke(field: "rto" | "receiveWindow", value: number): Promise<number> {
     return this.at.run({ op: "poke", of: this.name, field, value }) as Promise<number>;
   }
 }

@@ -6,8 +6,7 @@ const binding = require("udx-native/binding");
 // Bytes from a field that the binding names to one that libudx's own tests set, as they do.
 const FIELDS = {
   rto: binding.offsetof_udx_stream_t_srtt + 8,
-  sendWindow: binding.offsetof_udx_stream_t_cwnd + 8,
-  receiveWindow: binding.offsetof_udx_stream_t_cwnd + 12,
+  receiveWindow: binding.offsetof_udx_stream_t_cwnd + 8,
 };
 
 function poke(stream, field, value) {
