@@ -1,15 +1,13 @@
-import { pause, resume } from "./lib/audit/pause_file.ts";
 import { parseArgs } from "./lib/cli/args.ts";
 import { check } from "./lib/cli/commands/check.ts";
 import { demo } from "./lib/cli/commands/demo.ts";
-import { loadConfig } from "./lib/cli/commands/load_config.ts";
 import { log } from "./lib/cli/commands/log.ts";
+import { pause, resume } from "./lib/cli/commands/pause.ts";
 import { run } from "./lib/cli/commands/run.ts";
 import { print, printError, reportError } from "./lib/cli/commands/screen.ts";
 import { secret } from "./lib/cli/commands/secret.ts";
 import { exitCodeOf, exitCodes } from "./lib/cli/exit_codes.ts";
 import { version } from "./lib/cli/version.ts";
-import { dataPaths } from "./lib/config/data_paths.ts";
 import { unreachable } from "./lib/domain/errors.ts";
 
 /** Does what the command line asks for. @returns the exit code */
@@ -25,17 +23,10 @@ async function main(argv: readonly string[]): Promise<number> {
     case "secret":
       secret();
       return exitCodes.ok;
-    case "pause": {
-      const paths = dataPaths((await loadConfig(command.configPath, { credentials: false })).audit);
-      const changed = await pause(paths);
-      print(changed ? "Paused: nothing is asked or paid until resume\n" : "It was paused already\n");
-      return exitCodes.ok;
-    }
-    case "resume": {
-      const paths = dataPaths((await loadConfig(command.configPath, { credentials: false })).audit);
-      print(await resume(paths) ? "Resumed\n" : "It wasn't paused\n");
-      return exitCodes.ok;
-    }
+    case "pause":
+      return await pause(command);
+    case "resume":
+      return await resume(command);
     case "help":
     case "version":
       print(command.text);

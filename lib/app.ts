@@ -7,7 +7,7 @@ import { deriveAuthKey, deriveMaster, deriveTopic } from "./protocol/keys.ts";
 import { deriveSwarmKey } from "./protocol/swarm_key.ts";
 import { CombinedTransport } from "./swarm/combined_transport.ts";
 import { MemoryTransport } from "./swarm/memory_transport.ts";
-import { AuditWorker } from "./workers/audit_remote.ts";
+import { AuditWorker, type PauseEvent } from "./workers/audit_remote.ts";
 import { LightningWorker } from "./workers/lightning_remote.ts";
 import { SwarmWorker } from "./workers/swarm_remote.ts";
 import type { WorkerHandle } from "./workers/worker_handle.ts";
@@ -65,13 +65,12 @@ export class Instance {
     const started: WorkerHandle[] = [audit.handle];
     let driver: Driver | undefined;
     try {
-      const control = { paused: false };
-      const opened = await audit.open(({ paused }) => {
+      let heard: PauseEvent | undefined;
+      const opened = await audit.open((event) => {
         // The operator may pause while a long log is still being read.
-        control.paused = paused;
-        driver?.setPaused(paused);
+        heard = event;
+        driver?.setPauses(event.pauses, event.resumed);
       });
-      control.paused = opened.paused;
       const transactions = await audit.readTransactions();
       const lightning = new LightningWorker(config.lightningNodes, systemRandom);
       started.push(lightning.handle);
@@ -109,7 +108,7 @@ export class Instance {
         onRecord: options.onRecord,
       });
       const instance = new Instance(driver, audit, lightning, swarm, memory, () => viewBalancer(state));
-      await driver.start({ transactions, head: opened.head, paused: control.paused });
+      await driver.start({ transactions, head: opened.head, pauses: (heard ?? opened).pauses });
       return instance;
     } catch (error) {
       const closed = driver?.close();

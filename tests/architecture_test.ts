@@ -24,6 +24,7 @@ const edges = [
   "lib/udx/socket.ts",
   "lib/udx/interfaces.ts",
   "lib/audit/storage.ts",
+  "lib/audit/sync_folder.ts",
   "lib/audit/hypercore_log.ts",
   "lib/audit/log_reader.ts",
   "lib/audit/pause_file.ts",

@@ -2,9 +2,9 @@ import type { AuditConfig } from "../config/config.ts";
 import { type DataPaths, dataPaths } from "../config/data_paths.ts";
 import { messageOf, TightropeError } from "../domain/errors.ts";
 import type { Random } from "../env/random.ts";
-import type { AuditSink, LogHead } from "./audit_sink.ts";
+import type { LogHead } from "./audit_sink.ts";
 import { HypercoreLog } from "./hypercore_log.ts";
-import { pause } from "./pause_file.ts";
+import { addPause } from "./pause_file.ts";
 import type { EventRecord, TransactionRecord } from "./record.ts";
 import { decodeTransaction, encodeEvent, encodeTransaction } from "./record_codec.ts";
 import { deriveKeySeed, loadOrCreateSeed } from "./seed_file.ts";
@@ -13,7 +13,7 @@ import { deriveKeySeed, loadOrCreateSeed } from "./seed_file.ts";
  * The instance's two logs and its seed, in one data directory: `<storagePath>/<eventLog>`, `<storagePath>/<transactionHistory>`
  * (a Hypercore each), a high-water mark beside each, and `<storagePath>/seed`.
  */
-export class AuditService implements AuditSink {
+export class AuditService {
   /** 32 bytes that the swarm's key pair is made of. */
   readonly swarmSeed: Uint8Array;
   readonly #paths: DataPaths;
@@ -91,8 +91,9 @@ export class AuditService implements AuditSink {
     return { events: this.#events.publicKey, transactions: this.#transactions.publicKey };
   }
 
-  async pause(): Promise<void> {
-    await pause(this.#paths);
+  /** The breaker's pause; on the disk when this returns, before any record that is appended later. */
+  pause(reason: string, sinceWallMs: number): void {
+    addPause(this.#paths, { scope: { kind: "all" }, by: "breaker", reason, sinceWallMs });
   }
 
   /** Writes what waits and gives the logs free. */

@@ -12,6 +12,9 @@ export interface AuditSink {
   appendTransaction(record: TransactionRecord): Promise<LogHead>;
   /** Resolves when the record is written. */
   appendEvent(record: EventRecord): Promise<void>;
-  /** Pauses asking and paying as `tightrope pause` does; resolves when that would outlive a crash of this process. */
-  pause(): Promise<void>;
+  /**
+   * Pauses all asking and paying, as the breaker does; resolves when that would outlive a crash of this process. Whatever is
+   * appended after this call is on disk only after the pause.
+   */
+  pause(reason: string): Promise<void>;
 }

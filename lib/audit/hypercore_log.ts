@@ -4,7 +4,8 @@ import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
 import type { LogHead } from "./audit_sink.ts";
 import { decodeMarks, encodeMark, slotBytes } from "./high_water_mark.ts";
 import type { HypercoreConstructor, HypercoreInstance, KeyPair } from "./hypercore_types.ts";
-import { type Access, CoreStorage, syncFolder } from "./storage.ts";
+import { type Access, CoreStorage } from "./storage.ts";
+import { syncFolder } from "./sync_folder.ts";
 
 /** Bounds of one atomic batch: what waits beyond them goes into the next. */
 const maxBatchRecords = 1_000;

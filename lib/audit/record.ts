@@ -85,6 +85,8 @@ export const eventKinds = [
   "request-ended",
   "paused",
   "resumed",
+  "peer-paused",
+  "peer-resumed",
   "breaker",
 ] as const;
 

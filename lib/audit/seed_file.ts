@@ -1,7 +1,7 @@
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { messageOf, TightropeError } from "../domain/errors.ts";
-import { syncFolder } from "./storage.ts";
+import { syncFolder } from "./sync_folder.ts";
 
 const seedBytes = 32;
 const ownerOnly = 0o600;

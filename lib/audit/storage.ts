@@ -1,6 +1,7 @@
 import RandomAccessStorage from "random-access-storage";
 import { messageOf, TightropeError } from "../domain/errors.ts";
 import type { StorageBaseConstructor, StorageRequest } from "./hypercore_types.ts";
+import { syncFolder } from "./sync_folder.ts";
 
 const StorageBase = RandomAccessStorage as unknown as StorageBaseConstructor;
 
@@ -63,14 +64,6 @@ export class CoreStorage {
       syncFolder(this.folder);
     }
   }
-}
-
-/** Makes the names in a folder durable. */
-export function syncFolder(folder: string): void {
-  // Windows opens no folders as files, and its file system logs changes of names itself.
-  if (Deno.build.os === "windows") return;
-  using file = Deno.openSync(folder, { read: true });
-  file.syncSync();
 }
 
 /** One file, as random-access-storage asks for it. Reads and writes are synchronous: fastest, and in need of no queue. */

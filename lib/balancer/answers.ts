@@ -11,6 +11,7 @@ export interface Reply {
   readonly confirmed?: true;
   readonly paymentHash?: PaymentHash;
   readonly reason?: ToldReason;
+  readonly paused?: true;
   readonly retryAfterMs?: number;
   readonly maxTokens?: Sat;
 }
@@ -19,7 +20,7 @@ export interface Reply {
 export function answer(step: Step, connection: ConnectionId, message: PayInvoice, reply: Reply): void {
   const peer = step.state.peers.get(connection);
   if (peer === undefined) return;
-  const { confirmed, paymentHash, reason, retryAfterMs, maxTokens } = reply;
+  const { confirmed, paymentHash, reason, paused, retryAfterMs, maxTokens } = reply;
   const result: PaymentResult = {
     type: "paymentResult",
     requestId: message.requestId,
@@ -29,6 +30,7 @@ export function answer(step: Step, connection: ConnectionId, message: PayInvoice
     confirmed: confirmed === true,
     confirmedAtWallMs: step.now.wallMs,
     ...(reason === undefined ? {} : { reason }),
+    ...(paused === undefined ? {} : { paused }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
   };

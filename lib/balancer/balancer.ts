@@ -23,6 +23,8 @@ import {
   payeeTimers,
   resumeAsk,
 } from "./payee.ts";
+import { sayPauses, setPauses, startPauses } from "./pause_commands.ts";
+import { wholePause } from "./pauses.ts";
 import { onPayInvoice, onRequestChannels, onRequestInvoice, requestDeadlines, requestTimers } from "./payer.ts";
 import {
   onIntentRecorded,
@@ -125,6 +127,13 @@ const peerHandlers: PeerHandlers = {
   membersChanged: (step, remote) => {
     for (const node of step.state.nodes) if (refreshShared(step, node, remote)) hint(step, node);
   },
+  pausesChanged: (step, remote) => {
+    for (const node of step.state.nodes) {
+      for (const side of node.sides.values()) {
+        if (side.channel.remotePubkey === remote) considerAsking(step, node, side);
+      }
+    }
+  },
 };
 
 const nodeHandlers: NodeHandlers = {
@@ -140,6 +149,8 @@ const nodeHandlers: NodeHandlers = {
     for (const side of node.sides.values()) considerAsking(step, node, side);
     readHistory(step, node);
     tellUnmatchedSettings(step);
+    // A channel that is new may be one that is paused.
+    if (step.state.pauses.length > 0) sayPauses(step);
   },
   htlc: lookAtAsks,
 };
@@ -177,7 +188,7 @@ function handle(step: Step, event: BalancerEvent): void {
     case "timeout":
       return;
     case "paused":
-      return setPaused(step, event.paused);
+      return setPauses(step, event.pauses, event.resumed);
     case "drain":
       return drain(step);
     default:
@@ -185,10 +196,9 @@ function handle(step: Step, event: BalancerEvent): void {
   }
 }
 
-function start(step: Step, { transactions, paused }: Extract<BalancerEvent, { kind: "started" }>): void {
+function start(step: Step, { transactions, pauses }: Extract<BalancerEvent, { kind: "started" }>): void {
   const { state, now } = step;
   state.started = true;
-  state.paused = paused;
   state.ledger = foldLedger(transactions, now);
   forgetSettled(state.ledger, now.atMs - longestPeriodMs(state.config.limits));
   const payments = openPayments(state.ledger);
@@ -196,11 +206,12 @@ function start(step: Step, { transactions, paused }: Extract<BalancerEvent, { ki
   for (const payment of payments) resumePayment(step, payment);
   for (const invoice of state.ledger.invoices.values()) resumeAsk(step, invoice);
   startPeers(step);
+  startPauses(step, pauses);
   const open = payments.length + state.ledger.invoices.size;
   tell(step, {
     kind: "started",
     level: "info",
-    message: `Started${paused ? ", paused" : ""}${state.config.dryRun ? ", dry run" : ""}: ` +
+    message: `Started${wholePause(state) === undefined ? "" : ", paused"}${state.config.dryRun ? ", dry run" : ""}: ` +
       (open === 0
         ? "no payment is open"
         : `${count(payments.length, "payment")} and ${
@@ -258,25 +269,6 @@ function onAppended(step: Step, purpose: AppendPurpose): void {
     default:
       return unreachable(purpose);
   }
-}
-
-/** The operator's switch. Resuming also ends the breaker and the pause of cloned nodes: the operator has looked. */
-function setPaused(step: Step, paused: boolean): void {
-  const { state } = step;
-  const changed = state.paused !== paused ||
-    (!paused && (state.breaker !== undefined || state.nodes.some(({ cloned }) => cloned)));
-  state.paused = paused;
-  if (!paused) {
-    state.breaker = undefined;
-    for (const node of state.nodes) node.cloned = false;
-  }
-  if (!changed) return;
-  tell(step, {
-    kind: paused ? "paused" : "resumed",
-    level: "info",
-    message: paused ? "Paused: nothing is asked for and nothing is paid" : "Resumed",
-  });
-  for (const node of state.nodes) hint(step, node);
 }
 
 function drain(step: Step): void {

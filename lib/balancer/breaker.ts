@@ -7,7 +7,7 @@ import { type Step, tell } from "./step.ts";
 export function tripBreaker(step: Step, why: string): void {
   if (step.state.breaker !== undefined) return;
   step.state.breaker = why;
-  step.effects.push({ kind: "pause" });
+  step.effects.push({ kind: "pause", reason: why });
   tell(step, {
     kind: "breaker",
     level: "error",

@@ -1,4 +1,5 @@
 import type { AuditSink, LogHead } from "../audit/audit_sink.ts";
+import type { Pause } from "../audit/pause.ts";
 import type { EventRecord, TransactionRecord } from "../audit/record.ts";
 import { TightropeError } from "../domain/errors.ts";
 import type { Clock, Now } from "../env/clock.ts";
@@ -24,11 +25,11 @@ export interface DriverParts {
   readonly onRecord: (record: EventRecord) => void;
 }
 
-/** What the log held at start, and whether the operator had paused. */
+/** What the log held at start, and what was paused. */
 export interface DriverStart {
   readonly transactions: readonly TransactionRecord[];
   readonly head: LogHead;
-  readonly paused: boolean;
+  readonly pauses: readonly Pause[];
 }
 
 // The event log may lag behind by this many records; beyond it the disk is too slow to go on unseen.
@@ -73,16 +74,16 @@ export class Driver {
   /** Hands the machine its history, then starts nodes and transport. */
   async start(start: DriverStart): Promise<void> {
     this.#take({ kind: "log-head", ...start.head });
-    this.#take({ kind: "started", transactions: start.transactions, paused: start.paused });
+    this.#take({ kind: "started", transactions: start.transactions, pauses: start.pauses });
     this.#parts.nodes.forEach((node, index) => {
       this.#run(node.watch((event) => this.#take({ kind: "node", node: index, event })));
     });
     await this.#parts.transport.start((event) => this.#take({ kind: "transport", event }));
   }
 
-  /** The operator's pause switch moved. */
-  setPaused(paused: boolean): void {
-    this.#take({ kind: "paused", paused });
+  /** The operator paused or resumed something; `resumed`: everything. */
+  setPauses(pauses: readonly Pause[], resumed: boolean): void {
+    this.#take({ kind: "paused", pauses, resumed });
   }
 
   /** Starts nothing new from now on; await `drained` for the end of what runs. */
@@ -160,7 +161,7 @@ export class Driver {
         this.#parts.transport.markAuthenticated(effect.connection);
         break;
       case "pause":
-        this.#run(this.#parts.audit.pause());
+        this.#run(this.#parts.audit.pause(effect.reason));
         break;
       case "drained":
         this.#becomeDrained();

@@ -1,3 +1,4 @@
+import type { Pause } from "../audit/pause.ts";
 import type { EventRecord, TransactionRecord } from "../audit/record.ts";
 import type { NodeCall, NodeEvent, NodeReply } from "../lightning/node.ts";
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
@@ -7,8 +8,12 @@ export type NodeRef = number;
 
 /** Everything that happens to the balancer. Time comes beside it. */
 export type BalancerEvent =
-  /** Once, first: every record of the transaction log, oldest first. */
-  | { readonly kind: "started"; readonly transactions: readonly TransactionRecord[]; readonly paused: boolean }
+  /** Once, first: every record of the transaction log, oldest first, and what was paused before. */
+  | {
+    readonly kind: "started";
+    readonly transactions: readonly TransactionRecord[];
+    readonly pauses: readonly Pause[];
+  }
   | { readonly kind: "node"; readonly node: NodeRef; readonly event: NodeEvent }
   /** The answer to a `call`. */
   | { readonly kind: "reply"; readonly callId: number; readonly reply: NodeReply }
@@ -17,8 +22,11 @@ export type BalancerEvent =
   | { readonly kind: "transport"; readonly event: TransportEvent }
   /** The time that `nextTimeoutMs` named has come. */
   | { readonly kind: "timeout" }
-  /** The operator paused or resumed paying and asking. */
-  | { readonly kind: "paused"; readonly paused: boolean }
+  /**
+   * The operator paused or resumed asking and paying over something: all that is paused now. `resumed`: everything was,
+   * which also ends the breaker and the pause of cloned nodes.
+   */
+  | { readonly kind: "paused"; readonly pauses: readonly Pause[]; readonly resumed: boolean }
   /** The log's length and tree hash now, for the next hello. */
   | { readonly kind: "log-head"; readonly length: number; readonly treeHash: string }
   /** Stop for good: start nothing more; `drained` is the effect when nothing is under way. */
@@ -39,5 +47,5 @@ export type Effect =
   /** The peer proved that it knows the secret: its connection no longer counts against the cap on strangers. */
   | { readonly kind: "authenticated"; readonly connection: ConnectionId }
   /** Something contradicts our own rules: stay paused, across restarts too, until the operator resumes. */
-  | { readonly kind: "pause" }
+  | { readonly kind: "pause"; readonly reason: string }
   | { readonly kind: "drained" };

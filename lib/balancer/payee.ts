@@ -13,6 +13,7 @@ import type { PaymentResult } from "../protocol/messages.ts";
 import type { ConnectionId } from "../swarm/transport.ts";
 import { channelName, nameOf, sats, standing } from "./names.ts";
 import { facts, hint, nodeName, pollSoon, settingsOf } from "./nodes.ts";
+import { isPausedByPeer, pausedBy, wholePause } from "./pauses.ts";
 import {
   type Ask,
   type BalancerState,
@@ -65,6 +66,9 @@ export function considerAsking(step: Step, node: NodeState, side: Side): void {
   if (side.rest && (side.rest.localSat !== channel.localSat || step.now.atMs >= side.rest.untilMs)) {
     side.rest = undefined;
   }
+  // Whatever the balances: the operator sees that the pause holds.
+  const paused = pausedBy(step.state, node, channel);
+  if (paused !== undefined) return leave(step, node, side, paused, undefined);
   const decision = decideRebalance({ channel, settings, maxTokensSat: side.maxTokens?.amountSat });
   const held = decision.kind === "leave"
     ? decision.reason
@@ -82,8 +86,8 @@ export function considerAsking(step: Step, node: NodeState, side: Side): void {
 function whyNotNow(step: Step, node: NodeState, side: Side, minTimeMs: number): LeaveReason | undefined {
   const { state, now } = step;
   if (state.draining) return "draining";
-  if (state.paused) return "paused";
   if (node.cloned) return "cloned";
+  if (isPausedByPeer(state, side.channel)) return "peer-paused";
   const { channelPoint } = side.channel;
   for (const open of openPaymentsOf(state)) {
     if (open.node === node.info?.pubkey && open.channelPoint === channelPoint) return "payment-open";
@@ -203,7 +207,10 @@ export function onInvoiceRecorded(step: Step, requestId: RequestId): void {
   invariant(ask?.phase === "recording", "an invoice was recorded that nobody made");
   ask.phase = "open";
   const peer = ask.connection === undefined ? undefined : state.peers.get(ask.connection);
-  if (peer === undefined || state.draining || state.paused) {
+  const node = nodeByPubkey(state, ask.node);
+  const side = node?.sides.get(ask.channelPoint);
+  const paused = node && side ? pausedBy(state, node, side.channel) : wholePause(state);
+  if (peer === undefined || state.draining || paused !== undefined) {
     return cancelAsk(step, ask, peer === undefined ? "the session ended" : "not asking any more");
   }
   const { channelPoint, channelId, invoice, amountSat: tokens } = ask;
@@ -226,10 +233,12 @@ export function onPaymentResult(step: Step, peer: PeerSession, result: PaymentRe
   ask.answer = {
     confirmed: result.confirmed,
     reason: result.reason,
+    paused: result.paused === true,
     retryAfterMs: result.retryAfterMs,
     maxTokensSat: result.maxTokens,
   };
-  const said = result.confirmed ? "paid" : `not paid: ${result.reason ?? "no reason given"}`;
+  const why = ask.answer.paused ? "its operator has paused it" : result.reason;
+  const said = result.confirmed ? "paid" : `not paid: ${why ?? "no reason given"}`;
   tell(step, {
     kind: "message-received",
     level: "debug",
@@ -240,7 +249,7 @@ export function onPaymentResult(step: Step, peer: PeerSession, result: PaymentRe
     details: { message: "paymentResult" },
   });
   if (ask.phase !== "open") return;
-  if (!result.confirmed && result.reason !== "unknown") return cancelAsk(step, ask, `refused: ${result.reason ?? ""}`);
+  if (!result.confirmed && result.reason !== "unknown") return cancelAsk(step, ask, `refused: ${why ?? ""}`);
   lookAt(step, ask);
 }
 
@@ -379,7 +388,7 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
       }`,
     role: "payee",
     ...askFacts(ask),
-    ...(reason === undefined ? {} : { reason: ask.answer?.reason ?? reason }),
+    ...(reason === undefined ? {} : { reason: ask.answer?.paused ? "peer-paused" : ask.answer?.reason ?? reason }),
     details: { tookMs },
   });
   if (side === undefined || node === undefined) return;

@@ -13,6 +13,7 @@ import type { PayInvoice } from "../protocol/messages.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
 import { channelName, nameOf, sats } from "./names.ts";
 import { applyChannels, facts, pollSoon, settingsOf, targetOf } from "./nodes.ts";
+import { isPause, pausedBy, wholePause } from "./pauses.ts";
 import { isStopped } from "./payments.ts";
 import { countIgnored, hasProven, peerName } from "./peers.ts";
 import {
@@ -101,7 +102,7 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     channel: undefined,
     invoice: undefined,
   };
-  const reason = whyNotNow(step, node, request.peer);
+  const reason = whyNotNow(step, node, request.peer, side);
   if (reason !== undefined) return refuse(step, request, reason);
   state.requests.set(request.id, request);
   const { id } = request;
@@ -129,12 +130,12 @@ function findSide(
   return undefined;
 }
 
-/** What stops all paying, all from this node, or all to that one. Needs no look-up. */
-function whyNotNow(step: Step, node: NodeState, peer: NodePubkey): RefuseReason | undefined {
+/** What stops all paying, all from this node, all to that one, or all over this channel. Needs no look-up. */
+function whyNotNow(step: Step, node: NodeState, peer: NodePubkey, side: Side | undefined): RefuseReason | undefined {
   const { state } = step;
   if (state.draining) return "draining";
-  if (state.breaker !== undefined) return "breaker";
-  if (state.paused) return "paused";
+  const paused = side === undefined ? wholePause(state) : pausedBy(state, node, side.channel);
+  if (paused !== undefined) return paused;
   if (node.cloned) return "cloned";
   if (!node.up) return "node-down";
   if (node.history.phase !== "read") return "starting";
@@ -187,10 +188,10 @@ function decide(step: Step, request: Request, node: NodeState): void {
   const { state, now } = step;
   const { message, channel, invoice } = request;
   if (channel === undefined || invoice === undefined) return;
-  const reason = whyNotNow(step, node, request.peer);
+  const side = node.sides.get(message.channelPoint);
+  const reason = whyNotNow(step, node, request.peer, side);
   if (reason !== undefined) return refuse(step, request, reason);
   const peer = state.peers.get(request.connection);
-  const side = node.sides.get(message.channelPoint);
   if (peer?.sessionIdBytes === undefined || !node.info) return refuse(step, request, "not-proven");
   if (channel === "gone" || side === undefined || channel.remotePubkey !== request.peer) {
     return refuse(step, request, "unknown-channel");
@@ -288,7 +289,8 @@ function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply 
   const { state } = step;
   const { message } = request;
   state.requests.delete(request.id);
-  answer(step, request.connection, message, { reason: toldReason(reason), ...more });
+  const paused = isPause(reason) ? { paused: true } as const : {};
+  answer(step, request.connection, message, { reason: toldReason(reason), ...paused, ...more });
   // A peer that asks every five seconds for what it doesn't get must not fill the event log.
   if (request.quiet) return countIgnored(step);
   tellAnswer(step, state.nodes[request.node]?.info?.pubkey, request.peer, message, toldReason(reason));

@@ -12,6 +12,7 @@ import { answer, type Reply, tellAnswer } from "./answers.ts";
 import { tripBreaker } from "./breaker.ts";
 import { nameOf, sats } from "./names.ts";
 import { hint } from "./nodes.ts";
+import { pausedBy, wholePause } from "./pauses.ts";
 import { type BalancerState, nodeByPubkey, type NodeState, openPaymentsOf, type Payment, sideOf } from "./state.ts";
 import { append, backOffMs, call, type Step, tell } from "./step.ts";
 
@@ -36,6 +37,11 @@ export function isStopped({ state, now }: Step, peer: NodePubkey): boolean {
   return false;
 }
 
+function isPaused({ state }: Step, node: NodeState, { channelPoint }: LedgerPayment): boolean {
+  const side = channelPoint === undefined ? undefined : node.sides.get(channelPoint);
+  return (side === undefined ? wholePause(state) : pausedBy(state, node, side.channel)) !== undefined;
+}
+
 /** The intent is on disk: pay. */
 export function onIntentRecorded(step: Step, paymentHash: PaymentHash): void {
   const { state, now } = step;
@@ -45,7 +51,7 @@ export function onIntentRecorded(step: Step, paymentHash: PaymentHash): void {
   const entry = ledgerEntry(state, paymentHash);
   // Nothing was sent yet, so that giving up here is safe: the disk was slow, or the operator or the breaker stopped us.
   const late = payment.asker === undefined || now.atMs >= payment.asker.answerByMs;
-  if (!node || node.cloned || late || state.draining || state.paused || state.breaker !== undefined) {
+  if (!node || node.cloned || late || state.draining || isPaused(step, node, entry)) {
     return endPayment(step, payment, { kind: "failed", reason: "not sent", released: true });
   }
   payment.phase = "paying";

@@ -1,4 +1,5 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
+import type { ChannelSnapshot } from "../domain/channel.ts";
 import { unreachable } from "../domain/errors.ts";
 import type { NodePubkey } from "../domain/ids.ts";
 import type { NodeReply } from "../lightning/node.ts";
@@ -13,8 +14,9 @@ import {
 } from "../protocol/session.ts";
 import { nodeProofText, recoverNodePubkey, type SessionRole } from "../protocol/signatures.ts";
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
-import { cleanAlias, nameOf } from "./names.ts";
-import { nodeByPubkey, type NodeState, type PeerSession } from "./state.ts";
+import { channelName, cleanAlias, nameOf } from "./names.ts";
+import { pausesToSay } from "./pauses.ts";
+import { nodeByPubkey, type NodeState, type PeerNode, type PeerSession } from "./state.ts";
 import { armReport, backOffMs, call, send, type Step, tell, tellSparingly } from "./step.ts";
 
 /** One hello per node is looked into per this time; we say ours a little less often, so that none is lost. */
@@ -39,6 +41,8 @@ export interface PeerHandlers {
   readonly sessionEnded: (step: Step, connection: ConnectionId) => void;
   /** Who is in the cluster, or speaks for whom, has changed; for one node alone if it is named. */
   readonly membersChanged: (step: Step, remote?: NodePubkey) => void;
+  /** A node's operator has paused or resumed the node or some of its channels. */
+  readonly pausesChanged: (step: Step, remote: NodePubkey) => void;
 }
 
 export function startPeers(step: Step): void {
@@ -218,6 +222,8 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   peer.nodes.set(publicKey, {
     ...{ pubkey: publicKey, alias, proven },
     network: hello.network,
+    paused: hello.paused === true,
+    pausedChannels: hello.pausedChannels ?? [],
     logHead: { length: hello.logHead.length, treeHash: hello.logHead.treeHash },
   });
   const own = nodeByPubkey(state, publicKey);
@@ -231,6 +237,61 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
     });
   }
   handlers.membersChanged(step, publicKey);
+  if (!own) notePauses(step, peer, known, peer.nodes.get(publicKey)!, handlers);
+  // Now it is known with whom the session shares channels: those of them that we have paused can be named.
+  if (known === undefined) sayAgain(step, peer);
+}
+
+/** Tells what the other side's operator has paused or resumed of the channels that we share with its node. */
+function notePauses(
+  step: Step,
+  peer: PeerSession,
+  before: PeerNode | undefined,
+  after: PeerNode,
+  handlers: PeerHandlers,
+): void {
+  const { pubkey } = after;
+  const name = nameOf(step.state, pubkey);
+  let changed = false;
+  if ((before?.paused ?? false) !== after.paused) {
+    changed = true;
+    tellPeerPause(
+      step,
+      peer,
+      pubkey,
+      after.paused,
+      after.paused ? `${name} is paused by its operator` : `${name} goes on`,
+    );
+  }
+  const channels = step.state.nodes.flatMap((node) => [...node.sides.values()])
+    .map(({ channel }) => channel).filter((channel) => channel.remotePubkey === pubkey);
+  for (const channel of channels) {
+    const paused = after.pausedChannels.includes(channel.channelPoint);
+    if ((before?.pausedChannels.includes(channel.channelPoint) ?? false) === paused) continue;
+    changed = true;
+    const what = `${name} has ${paused ? "paused" : "resumed"} channel ${channelName(channel)}`;
+    tellPeerPause(step, peer, pubkey, paused, what, channel);
+  }
+  if (changed) handlers.pausesChanged(step, pubkey);
+}
+
+function tellPeerPause(
+  step: Step,
+  peer: PeerSession,
+  pubkey: NodePubkey,
+  paused: boolean,
+  message: string,
+  channel?: ChannelSnapshot,
+): void {
+  if (peer.via !== "swarm") return;
+  tellSparingly(step, {
+    kind: paused ? "peer-paused" : "peer-resumed",
+    level: "info",
+    message,
+    peer: pubkey,
+    ...(channel === undefined ? {} : { channelPoint: channel.channelPoint, channelId: channel.shortChannelId }),
+    ...(paused ? { reason: "peer-paused" } : {}),
+  });
 }
 
 /** Tells of a peer's node, not oftener than once a minute each, and of a bounded number: keys are cheap to make. */
@@ -277,6 +338,7 @@ export function introduce(step: Step, peer: PeerSession, node: NodeState): void 
       signing: false,
       failures: 0,
       saidAlias: undefined,
+      saidPauses: "",
       saidAtMs: -Infinity,
       retryAtMs: undefined,
     };
@@ -294,10 +356,21 @@ export function introduce(step: Step, peer: PeerSession, node: NodeState): void 
   sayHello(step, peer, node);
 }
 
+/** Says hello again for each node of which there is something new to say. */
+export function sayAgain(step: Step, peer: PeerSession): void {
+  if (step.state.draining) return;
+  for (const node of step.state.nodes) if (node.up) sayHello(step, peer, node);
+}
+
 function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
   const introduction = peer.introductions.get(node.ref);
   if (introduction?.proof === undefined || node.info?.pubkey !== introduction.pubkey) return;
-  if (introduction.saidAlias === node.info.alias) return;
+  const pauses = pausesToSay(step.state, peer, node);
+  const saidPauses = JSON.stringify(pauses);
+  if (introduction.saidAlias === node.info.alias && introduction.saidPauses === saidPauses) {
+    introduction.retryAtMs = undefined;
+    return;
+  }
   const waitMs = introduction.saidAtMs + ownHelloSpacingMs - step.now.atMs;
   if (waitMs > 0) {
     introduction.retryAtMs = step.now.atMs + waitMs;
@@ -306,6 +379,7 @@ function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
   introduction.retryAtMs = undefined;
   introduction.saidAtMs = step.now.atMs;
   introduction.saidAlias = node.info.alias;
+  introduction.saidPauses = saidPauses;
   send(step, peer, {
     type: "hello",
     publicKey: introduction.pubkey,
@@ -314,6 +388,7 @@ function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
     proof: introduction.proof,
     version: protocolVersion,
     logHead: { ...step.state.logHead },
+    ...pauses,
   });
   if (peer.via === "swarm") {
     tellSparingly(step, {

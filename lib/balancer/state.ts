@@ -1,5 +1,6 @@
 import type { Ledger, LedgerPayment } from "../audit/ledger.ts";
 import { createLedger } from "../audit/ledger.ts";
+import type { Pause } from "../audit/pause.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import type { LimitsConfig } from "../config/config.ts";
 import type { Sat } from "../domain/amounts.ts";
@@ -37,7 +38,8 @@ export interface BalancerState {
   readonly config: BalancerConfig;
   /** The transaction log was folded: nothing happens before. */
   started: boolean;
-  paused: boolean;
+  /** Over what the operator, or the breaker of an earlier run, has paused asking and paying. */
+  pauses: readonly Pause[];
   draining: boolean;
   drained: boolean;
   /** Why all paying is stopped. */
@@ -159,6 +161,9 @@ export interface PeerNode {
   readonly alias: string;
   readonly network: string;
   readonly proven: boolean;
+  /** What its operator has paused: the node, or some of its channels. */
+  readonly paused: boolean;
+  readonly pausedChannels: readonly ChannelPoint[];
   readonly logHead: { readonly length: number; readonly treeHash: string };
 }
 
@@ -168,6 +173,8 @@ export interface Introduction {
   signing: boolean;
   failures: number;
   saidAlias: string | undefined;
+  /** The pauses that were said, in one text. */
+  saidPauses: string;
   saidAtMs: number;
   /** When to sign again or to say hello again. */
   retryAtMs: number | undefined;
@@ -210,6 +217,8 @@ export interface Ask {
 export interface Answer {
   readonly confirmed: boolean;
   readonly reason: ToldReason | undefined;
+  /** Its operator has paused the channel. */
+  readonly paused: boolean;
   readonly retryAfterMs: number | undefined;
   readonly maxTokensSat: Sat | undefined;
 }
@@ -286,7 +295,7 @@ export function createState(config: BalancerConfig): BalancerState {
   return {
     config,
     started: false,
-    paused: false,
+    pauses: [],
     draining: false,
     drained: false,
     breaker: undefined,

@@ -1,14 +1,18 @@
+import type { Pause } from "../audit/pause.ts";
 import { limitsFor } from "../config/settings.ts";
 import type { Sat } from "../domain/amounts.ts";
 import type { ChannelPoint, NodePubkey, RequestId, ShortChannelId, SwarmKey } from "../domain/ids.ts";
 import { remainingSat } from "../policy/budget.ts";
 import { askingSat, shareOf, totalSat } from "../policy/share.ts";
 import { settingsOf, targetOf } from "./nodes.ts";
+import { wholePause } from "./pauses.ts";
 import { type BalancerState, isOwn, nodeByPubkey, type NodeState, type Side } from "./state.ts";
 
 /** What the balancer knows and thinks now, for screens, status and metrics. Plain data. */
 export interface BalancerView {
+  /** Whether everything is paused, and all that is. */
   readonly paused: boolean;
+  readonly pauses: readonly Pause[];
   readonly draining: boolean;
   readonly dryRun: boolean;
   /** Why all paying is stopped, if it is. */
@@ -77,7 +81,8 @@ export interface RequestView {
 /** @param atMs monotonic; without it budgets are as of the last settled payment, that is never too large */
 export function viewBalancer(state: BalancerState, atMs?: number): BalancerView {
   return {
-    paused: state.paused,
+    paused: wholePause(state) !== undefined,
+    pauses: state.pauses,
     draining: state.draining,
     dryRun: state.config.dryRun,
     breaker: state.breaker,

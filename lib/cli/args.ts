@@ -1,4 +1,5 @@
 import { Argument, Command as Parser, CommanderError, InvalidArgumentError, Option } from "commander";
+import { parseChannelScope, parseNodeScope, type PauseScope } from "../audit/pause.ts";
 import { closestKey } from "../config/closest_key.ts";
 import type { LogLevel } from "../env/logger.ts";
 
@@ -36,8 +37,8 @@ export type Command =
     readonly follow: boolean;
   }
   | { readonly kind: "secret" }
-  | { readonly kind: "pause"; readonly configPath: string }
-  | { readonly kind: "resume"; readonly configPath: string }
+  | { readonly kind: "pause"; readonly configPath: string; readonly scope: PauseScope }
+  | { readonly kind: "resume"; readonly configPath: string; readonly scope: PauseScope }
   /** For stdout, ending in a line break. */
   | { readonly kind: "help"; readonly text: string }
   | { readonly kind: "version"; readonly text: string }
@@ -186,19 +187,36 @@ function createParser(options: ArgsOptions, write: (text: string) => void, found
     )
     .action(() => found({ kind: "secret" }));
 
+  const node = () =>
+    new Option("--node <alias|pubkey>", "one of your nodes, or another operator's by its public key")
+      .argParser(parseNode);
+  const channel = () =>
+    new Option("--channel <id|point>", "one channel: 800000x1x0, LND's number, or txid:index").argParser(parseChannel)
+      .conflicts("node");
+  type Given = { config: string; node?: PauseScope; channel?: PauseScope };
+  const scopeOf = ({ node, channel }: Given): PauseScope => node ?? channel ?? { kind: "all" };
+
   program.command("pause")
     .summary("stop asking and paying until resume")
     .description(
-      "Makes a running Tightrope stop asking and paying, and one that starts later begin so. Payments under way end first.",
+      "Makes a running Tightrope stop asking and paying, everywhere or over one node or channel, and one that starts " +
+        "later begin so. Payments under way end first. The other side is told.",
     )
     .addOption(config())
-    .action((given: { config: string }) => found({ kind: "pause", configPath: given.config }));
+    .addOption(node())
+    .addOption(channel())
+    .addHelpText("after", pauseHelp)
+    .action((given: Given) => found({ kind: "pause", configPath: given.config, scope: scopeOf(given) }));
 
   program.command("resume")
     .summary("ask and pay again")
-    .description("Ends a pause.")
+    .description(
+      "Ends one pause; without --node and --channel all of them, and also what Tightrope has stopped by itself.",
+    )
     .addOption(config())
-    .action((given: { config: string }) => found({ kind: "resume", configPath: given.config }));
+    .addOption(node())
+    .addOption(channel())
+    .action((given: Given) => found({ kind: "resume", configPath: given.config, scope: scopeOf(given) }));
 
   for (const command of program.commands) {
     command.helpOption("-h, --help", "print this help");
@@ -208,13 +226,25 @@ function createParser(options: ArgsOptions, write: (text: string) => void, found
   return program;
 }
 
+function parseNode(text: string): PauseScope {
+  const scope = parseNodeScope(text);
+  if (scope === undefined) throw new InvalidArgumentError("Give a node's alias or its public key.");
+  return scope;
+}
+
+function parseChannel(text: string): PauseScope {
+  const scope = parseChannelScope(text);
+  if (scope === undefined) throw new InvalidArgumentError("Write it as 800000x1x0, as LND's number, or as txid:index.");
+  return scope;
+}
+
 function parseSeconds(text: string): number {
   const seconds = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
   if (seconds >= leastDemoSeconds && seconds <= mostDemoSeconds) return seconds;
   throw new InvalidArgumentError(`Give a whole number from ${leastDemoSeconds} to ${mostDemoSeconds}.`);
 }
 
-const capitalised = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+export const capitalised = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 const programHelp = `
 Examples:
@@ -245,6 +275,15 @@ Examples:
   tightrope demo --seconds 60 --json          one JSON line per event, then a summary
 
 Exits 0 only if every watched channel ended in balance and no satoshi was lost.
+`;
+
+const pauseHelp = `
+Examples:
+  tightrope pause                             everything
+  tightrope pause --node alice                whatever this node of yours has to do
+  tightrope pause --node 03ab12...            whatever has to do with that operator's node
+  tightrope pause --channel 800000x1x0        one channel, from this side
+  tightrope resume                            ends all of it
 `;
 
 const logHelp = `

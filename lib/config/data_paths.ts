@@ -9,14 +9,16 @@ export interface DataPaths {
   readonly transactionLogDirectory: string;
   /** The one seed from which the instance's keys come; mode 0600. */
   readonly seedFile: string;
-  /** While it exists, the daemon neither asks nor pays. */
+  /** Over what the daemon neither asks nor pays; while it is there and can't be read, over everything. */
   readonly pauseFile: string;
+  /** Locked by whoever changes the pause file: an operator's command and the daemon may do so at once. */
+  readonly pauseLockFile: string;
   /** How `resume` tells a running daemon; gone as soon as it has seen it. */
   readonly resumeFile: string;
 }
 
 /** Names that a log may not take. */
-export const reservedDataNames: readonly string[] = ["seed", "paused", "resumed"];
+export const reservedDataNames: readonly string[] = ["seed", "paused", "paused.lock", "paused.new", "resumed"];
 
 export function dataPaths(audit: Pick<AuditConfig, "storagePath" | "eventLog" | "transactionHistory">): DataPaths {
   const directory = audit.storagePath;
@@ -26,6 +28,7 @@ export function dataPaths(audit: Pick<AuditConfig, "storagePath" | "eventLog" | 
     transactionLogDirectory: join(directory, audit.transactionHistory),
     seedFile: join(directory, "seed"),
     pauseFile: join(directory, "paused"),
+    pauseLockFile: join(directory, "paused.lock"),
     resumeFile: join(directory, "resumed"),
   };
 }

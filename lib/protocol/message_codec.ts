@@ -7,7 +7,7 @@ import {
   parseRequestId,
   parseShortChannelId,
 } from "../domain/ids.ts";
-import { type Message, resultReasons } from "./messages.ts";
+import { maxPausedChannels, type Message, resultReasons } from "./messages.ts";
 import { utf8 } from "./fields.ts";
 
 /**
@@ -99,6 +99,11 @@ function readMessage(fields: Fields): Message {
           length: logHead.read("length", "a count", parseCount),
           treeHash: logHead.read("treeHash", "64 hex digits or empty", matching(/^([0-9a-f]{64})?$/, 64)),
         },
+        ...readPaused(fields),
+        ...fields.optional(
+          "pausedChannels",
+          (name) => fields.read(name, "a list of channel points", parseChannelPoints),
+        ),
       };
     }
     case "bye":
@@ -117,6 +122,7 @@ function readMessage(fields: Fields): Message {
         paymentId: fields.read("paymentId", "a payment hash or empty", (v) => (v === "" ? v : parsePaymentHash(v))),
         confirmed: fields.read("confirmed", "true or false", (v) => (typeof v === "boolean" ? v : undefined)),
         confirmedAtWallMs: fields.time("confirmedAt"),
+        ...readPaused(fields),
         ...fields.optional("reason", (name) => fields.read(name, "a known reason", parseReason)),
         ...fields.optional("retryAfterMs", (name) => fields.read(name, "a count of milliseconds", parseCount)),
         ...fields.optional("maxTokens", (name) => fields.read(name, "an amount in satoshis", parseSat)),
@@ -134,6 +140,21 @@ function readRequestFields(fields: Fields) {
     channelPoint: fields.read("channelPoint", "txid:index", parseChannelPoint),
     channelId: fields.read("channelId", "a channel id", parseShortChannelId),
   };
+}
+
+/** `paused`, where it is true: that it isn't needs no word. */
+function readPaused(fields: Fields): { readonly paused?: true } {
+  const { paused } = fields.optional(
+    "paused",
+    (name) => fields.read(name, "true or false", (v) => (typeof v === "boolean" ? v : undefined)),
+  );
+  return paused === true ? { paused } : {};
+}
+
+function parseChannelPoints(value: unknown) {
+  if (!Array.isArray(value) || value.length > maxPausedChannels) return undefined;
+  const points = value.flatMap((item) => parseChannelPoint(item) ?? []);
+  return points.length === value.length ? points : undefined;
 }
 
 function parseReason(value: unknown) {

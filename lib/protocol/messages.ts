@@ -14,7 +14,14 @@ export interface Hello {
   readonly proof: string;
   readonly version: string;
   readonly logHead: { readonly length: number; readonly treeHash: string };
+  /** The operator has paused this node: it asks for nothing and pays nothing. */
+  readonly paused?: true;
+  /** The channels of this node with nodes of the receiver that the operator has paused. */
+  readonly pausedChannels?: readonly ChannelPoint[];
 }
+
+/** The most channels that one hello names as paused; what is above is refused request by request. */
+export const maxPausedChannels = 256;
 
 /** Withdraws a node that the session introduced. */
 export interface Bye {
@@ -49,6 +56,8 @@ export interface PaymentResult {
   readonly confirmed: boolean;
   readonly confirmedAtWallMs: number;
   readonly reason?: ResultReason;
+  /** Not paid since the payer's operator has paused the channel or more. */
+  readonly paused?: true;
   readonly retryAfterMs?: number;
   readonly maxTokens?: Sat;
 }

@@ -1,4 +1,5 @@
 import type { AuditSink, LogHead } from "../audit/audit_sink.ts";
+import type { Pause } from "../audit/pause.ts";
 import type { EventRecord, TransactionRecord } from "../audit/record.ts";
 import type { AuditConfig } from "../config/config.ts";
 import type { Random } from "../env/random.ts";
@@ -11,13 +12,16 @@ export interface AuditOpened {
   readonly head: LogHead;
   /** 32 bytes, derived from the seed file for the swarm's key pair. */
   readonly swarmSeed: Uint8Array;
-  /** Whether the operator had paused. */
-  readonly paused: boolean;
+  /** What was paused before this start. */
+  readonly pauses: readonly Pause[];
 }
 
-/** The pause switch moved while the daemon ran. */
+/** The operator paused or resumed while the daemon ran. */
 export interface PauseEvent {
-  readonly paused: boolean;
+  /** What is paused now. */
+  readonly pauses: readonly Pause[];
+  /** Everything was resumed: the operator has looked, which also ends what stopped by itself. */
+  readonly resumed: boolean;
 }
 
 const recordsPerCall = 2_000;
@@ -38,7 +42,7 @@ export class AuditWorker implements AuditSink {
   }
 
   async open(onPause: (event: PauseEvent) => void): Promise<AuditOpened> {
-    this.handle.onEvent((event) => onPause({ paused: (event as PauseEvent).paused === true }));
+    this.handle.onEvent((event) => onPause(event as PauseEvent));
     return await this.handle.call("open", this.#config) as AuditOpened;
   }
 
@@ -60,8 +64,8 @@ export class AuditWorker implements AuditSink {
     await this.handle.call("appendEvent", record);
   }
 
-  async pause(): Promise<void> {
-    await this.handle.call("pause");
+  async pause(reason: string): Promise<void> {
+    await this.handle.call("pause", reason);
   }
 
   async close(): Promise<void> {

@@ -1,11 +1,12 @@
 /** Entry of the audit worker: the only part that may touch the data directory. */
 import { AuditService } from "../audit/audit_service.ts";
-import { isPaused, takeResume } from "../audit/pause_file.ts";
+import { encodePauses, type Pause } from "../audit/pause.ts";
+import { readPauses, takeResume } from "../audit/pause_file.ts";
 import type { EventRecord, TransactionRecord } from "../audit/record.ts";
 import type { AuditConfig } from "../config/config.ts";
 import { type DataPaths, dataPaths } from "../config/data_paths.ts";
 import { InvariantError } from "../domain/errors.ts";
-import { systemRandom } from "../env/system.ts";
+import { systemClock, systemRandom } from "../env/system.ts";
 import type { AuditOpened, PauseEvent } from "./audit_remote.ts";
 import { servePort } from "./serve_port.ts";
 
@@ -21,21 +22,18 @@ function opened(): AuditService {
   return service;
 }
 
-/** Reports the operator's commands, one look after the other. */
-function pollControl(paths: DataPaths, pausedAtStart: boolean): ReturnType<typeof setInterval> {
-  let paused = pausedAtStart;
-  let looking = false;
-  const look = async () => {
-    if (looking) return;
-    looking = true;
-    const resumed = await takeResume(paths);
-    const changed = isPaused(paths) !== paused;
-    if (changed) paused = !paused;
-    if (changed || resumed) port.emit({ paused } satisfies PauseEvent);
-    looking = false;
-  };
+/** Reports the operator's commands. */
+function pollControl(paths: DataPaths, pausesAtStart: readonly Pause[]): ReturnType<typeof setInterval> {
+  let seen = encodePauses(pausesAtStart);
   // A look that fails ends the worker: an operator's command must not be missed unseen.
-  return setInterval(() => void look(), pausePollMs);
+  return setInterval(() => {
+    const resumed = takeResume(paths);
+    const pauses = readPauses(paths);
+    const now = encodePauses(pauses);
+    if (now === seen && !resumed) return;
+    seen = now;
+    port.emit({ pauses, resumed } satisfies PauseEvent);
+  }, pausePollMs);
 }
 
 const port = servePort({
@@ -43,10 +41,10 @@ const port = servePort({
     service = await AuditService.open(config, systemRandom);
     const paths = dataPaths(config);
     // One from before this start has nothing to end.
-    await takeResume(paths);
-    const paused = isPaused(paths);
-    pausePoll = pollControl(paths, paused);
-    return { head: service.heads.transactions, swarmSeed: service.swarmSeed, paused };
+    takeResume(paths);
+    const pauses = readPauses(paths);
+    pausePoll = pollControl(paths, pauses);
+    return { head: service.heads.transactions, swarmSeed: service.swarmSeed, pauses };
   },
   /** The next `count` transactions, from the first on; fewer at the end. */
   async transactions(count: number): Promise<TransactionRecord[]> {
@@ -61,7 +59,7 @@ const port = servePort({
   },
   appendTransaction: (record: TransactionRecord) => opened().appendTransaction(record),
   appendEvent: (record: EventRecord) => opened().appendEvent(record),
-  pause: () => opened().pause(),
+  pause: (reason: string) => opened().pause(reason, systemClock.now().wallMs),
   async close(): Promise<void> {
     clearInterval(pausePoll);
     await service?.close();

@@ -140,11 +140,11 @@ Deno.test("paused, it neither asks nor pays; resumed, it does at once", async ()
   for (const paused of [0, 1]) {
     const { harness, bob, point, nodes } = pair(false);
     const instances = nodes.map((nodes) => harness.instance({ nodes }));
-    instances[paused]!.take({ kind: "paused", paused: true });
+    instances[paused]!.pause();
     await harness.run(30_000);
     assert.equal(harness.share(bob, point), 0.1);
     assert.equal(harness.paymentsOf(harness.network.channel(bob, point)!.remotePubkey).length, 0);
-    instances[paused]!.take({ kind: "paused", paused: false });
+    instances[paused]!.resume();
     await harness.run(120_000);
     assert.equal(harness.share(bob, point), 0.5);
     await harness.end();
@@ -240,7 +240,7 @@ Deno.test("another instance that proves our own node pauses that node, until the
   harness.shift(point, bob, 400_000);
   await harness.run(60_000);
   assert.equal(harness.share(bob, point), 0.1);
-  instance.take({ kind: "paused", paused: false });
+  instance.resume();
   await harness.run(60_000);
   assert.equal(harness.share(bob, point), 0.5);
   await harness.end();

@@ -49,7 +49,7 @@ function parts(machine: Machine, audit: Partial<AuditSink> = {}) {
 const begin = {
   transactions: [],
   head: { length: 0, treeHash: "" },
-  paused: false,
+  pauses: [],
 };
 // The driver doesn't look into records.
 const record = {} as TransactionRecord;
@@ -85,7 +85,7 @@ Deno.test("Driver stops for good when an append fails", async () => {
   );
   await driver.start(begin);
   await assert.rejects(driver.failed, /disk full/);
-  driver.setPaused(true);
+  driver.setPauses([], true);
   assert.equal(events.at(-1)!.kind, "started");
   await driver.close();
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { type Pause, type PauseScope, sameScope } from "../../lib/audit/pause.ts";
 import type { EventKind, EventRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import {
   type BalancerConfig,
@@ -161,8 +162,8 @@ export class TestInstance {
   readonly effects: Effect[] = [];
   state: BalancerState;
   drained = false;
-  /** The pause that outlives the process. */
-  pauseFile = false;
+  /** What is paused outlives the process. */
+  pauses: readonly Pause[] = [];
   wallOffsetMs = 0;
   /** Answers a call in the node's place, or changes what it answered. */
   tamper: (node: NodePubkey, call: NodeCall, real: () => Promise<NodeReply>) => Promise<NodeReply> = (
@@ -208,12 +209,12 @@ export class TestInstance {
     return viewBalancer(this.state, this.harness.atMs);
   }
 
-  start(paused = this.pauseFile): void {
+  start(): void {
     const life = ++this.#life;
     const alive = () => life === this.#life;
     this.state = this.#create();
     this.drained = false;
-    this.take({ kind: "started", transactions: structuredClone(this.disk), paused });
+    this.take({ kind: "started", transactions: structuredClone(this.disk), pauses: this.pauses });
     this.#nodes = this.options.nodes.map((pubkey) =>
       new SimNode({ host: this.harness.network, pubkey, latencyMs: callMs })
     );
@@ -244,9 +245,22 @@ export class TestInstance {
     for (const node of nodes) await node.close();
   }
 
-  async restart(paused = this.pauseFile): Promise<void> {
+  async restart(): Promise<void> {
     await this.crash();
-    this.start(paused);
+    this.start();
+  }
+
+  /** `tightrope pause`, as the running daemon hears of it. */
+  pause(scope: PauseScope = { kind: "all" }): void {
+    this.pauses = [...this.pauses, { scope, by: "operator", reason: "", sinceWallMs: this.now.wallMs }];
+    this.take({ kind: "paused", pauses: this.pauses, resumed: false });
+  }
+
+  /** `tightrope resume` */
+  resume(scope: PauseScope = { kind: "all" }): void {
+    const all = scope.kind === "all";
+    this.pauses = all ? [] : this.pauses.filter((pause) => !sameScope(pause.scope, scope));
+    this.take({ kind: "paused", pauses: this.pauses, resumed: all });
   }
 
   get isDead(): boolean {
@@ -301,7 +315,10 @@ export class TestInstance {
       case "authenticated":
         return this.#transport?.markAuthenticated(effect.connection);
       case "pause":
-        this.pauseFile = true;
+        this.pauses = [
+          ...this.pauses,
+          { scope: { kind: "all" }, by: "breaker", reason: effect.reason, sinceWallMs: this.now.wallMs },
+        ];
         return;
       case "drained":
         this.drained = true;

@@ -362,11 +362,11 @@ for (const { name, change, why } of contradictions) {
     };
     assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
     assert.match(instance.told("breaker")[0]!.message, why);
-    assert.ok(instance.pauseFile, "a restart doesn't forget it");
+    assert.deepEqual(instance.pauses.map(({ by }) => by), ["breaker"], "a restart doesn't forget it");
     assert.deepEqual(instance.story, ["payer intent 50000", "payer settled 50000"]);
     await harness.run(6_000);
     assert.equal(await rogue.answer(rogue.request(point, 50_000)), "busy");
-    instance.take({ kind: "paused", paused: false });
+    instance.resume();
     await harness.run(6_000);
     assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
     await harness.end();
