@@ -125,9 +125,9 @@ export class UDXStream extends Duplex implements SocketStream {
     return this.#machine.fastRecoveries;
   }
 
-  /** Packets in flight. */
+  /** Bytes in flight, as udx-native counts: with its own headers. */
   get inflight(): number {
-    return this.#machine.inFlightPackets;
+    return this.#machine.inFlightBytes;
   }
 
   get bytesTransmitted(): number {
@@ -235,11 +235,13 @@ export class UDXStream extends Duplex implements SocketStream {
   /**
    * From now on passes every packet that arrives for this stream on to `destination`'s remote, unread.
    *
-   * @throws Error when this stream relays already or the destination is closed
+   * @throws Error `EINVAL` when this stream relays already or the destination is closed
    */
   relayTo(destination: UDXStream): void {
     if (this.#machine.closed) return;
-    if (this.#relayed || destination.#machine.closed) throw new Error("Stream cannot be relayed");
+    if (this.#relayed || destination.#machine.closed) {
+      throw Object.assign(new Error("Stream cannot be relayed"), { code: "EINVAL" });
+    }
     this.#relayed = true;
     this.#relayTo = destination;
     destination.#relaying.add(this);

@@ -25,15 +25,28 @@ export function listNetworkInterfaces(): NetworkInterface[] {
   return found;
 }
 
-/** Watches the interfaces: `interfaces` is the current list, `change` (list) and `close` are its events. */
+/**
+ * Watches the interfaces: `interfaces` is the current list, `change` (list) and `close` are its events. While it watches
+ * it keeps the process alive, as udx-native's does.
+ */
 export class NetworkInterfaces extends EventEmitter {
-  interfaces: NetworkInterface[] = listNetworkInterfaces();
+  interfaces: NetworkInterface[];
+  readonly #list: () => NetworkInterface[];
+  readonly #intervalMs: number;
   #timer: ReturnType<typeof setInterval> | null = null;
   #destroying: Promise<void> | null = null;
 
+  /** @param list asks the system @param intervalMs how often */
+  constructor(list = listNetworkInterfaces, intervalMs = POLL_INTERVAL_MS) {
+    super();
+    this.#list = list;
+    this.#intervalMs = intervalMs;
+    this.interfaces = list();
+  }
+
   watch(): this {
     if (this.#timer === null && this.#destroying === null) {
-      this.#timer = setInterval(() => this.#poll(), POLL_INTERVAL_MS);
+      this.#timer = setInterval(() => this.#poll(), this.#intervalMs);
     }
     return this;
   }
@@ -58,7 +71,7 @@ export class NetworkInterfaces extends EventEmitter {
 
   #poll(): void {
     const before = fingerprint(this.interfaces);
-    const now = listNetworkInterfaces();
+    const now = this.#list();
     if (fingerprint(now) === before) return;
     this.interfaces = now;
     this.emit("change", now);

@@ -1,5 +1,6 @@
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$/;
-const MAPPED_PREFIX = "::ffff:";
+/** In front of the IPv4 address inside an IPv4-mapped IPv6 one. */
+export const MAPPED_PREFIX = "::ffff:";
 
 export type Family = 4 | 6;
 

@@ -164,6 +164,15 @@ export class Sender<R extends Route> {
     return this.#inFlight.length + this.#lost.length + this.#sackedPackets;
   }
 
+  /** Their bytes, headers of UDX included but not those of UDP and IP, as libudx counts. */
+  get inFlightBytes(): number {
+    let bytes = 0;
+    for (let packet = this.#inFlight.head; packet !== null; packet = packet.next) {
+      bytes += HEADER_BYTES + packet.payloadBytes;
+    }
+    return bytes;
+  }
+
   /** Written and not yet acknowledged bytes, sent or not. */
   get pendingBytes(): number {
     return this.#unackedBytes + this.#queue.bytes;

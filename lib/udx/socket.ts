@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import { lookup } from "node:dns/promises";
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
-import { type Family, isIP, mapIPv4, unmapIPv4 } from "./ip.ts";
+import { type Family, isIP, mapIPv4, MAPPED_PREFIX, unmapIPv4 } from "./ip.ts";
 
 /** The datagram socket underneath; `Deno.DatagramConn` is one. */
 export interface DatagramSocket {
@@ -83,10 +83,32 @@ export function afterBatch(callback: () => void): void {
   setImmediate(callback);
 }
 
-/** Asks the system's resolver. @param family 4, 6, or 0 for either */
+/**
+ * Asks the system's resolver. @param family 4, 6, or 0 for either
+ *
+ * @throws Error with libuv's code: `EAI_NONAME` for an unknown name or one without such an address, `EAI_ADDRFAMILY` for
+ * an address of the other family, `EINVAL` for nothing, `EAI_AGAIN` and others as the system says
+ */
 export async function lookupHost(host: string, family: Family | 0): Promise<{ host: string; family: Family }> {
-  const found = await lookup(host, { family });
-  return { host: found.address, family: found.family === 6 ? 6 : 4 };
+  const literal = isIP(host);
+  if (literal !== 0) {
+    if (family !== 0 && family !== literal) throw lookupError("EAI_ADDRFAMILY", "address family not supported");
+    return { host: host.replace(/%.*/, ""), family: literal };
+  }
+  if (host === "") throw lookupError("EINVAL", "invalid argument");
+  try {
+    const found = await lookup(host, { family });
+    return { host: found.address, family: found.family === 6 ? 6 : 4 };
+  } catch (cause) {
+    const code = (cause as { code?: unknown }).code;
+    // The name of it that users of udx-native know; Node has one of its own.
+    if (code === "ENOTFOUND") throw lookupError("EAI_NONAME", "unknown node or service", cause);
+    throw cause;
+  }
+}
+
+function lookupError(code: string, message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code });
 }
 
 /**
@@ -195,9 +217,9 @@ export class UDXSocket extends EventEmitter {
     return this.traffic.packetsReceived;
   }
 
-  /** Unknown to this runtime: -1, as udx-native says where it can't tell. */
+  /** Unknown to this runtime: -1, as udx-native says where it can't tell; 0 before `bind()`. */
   get packetsDroppedByKernel(): number {
-    return -1;
+    return this.bound ? -1 : 0;
   }
 
   toJSON() {
@@ -304,7 +326,7 @@ export class UDXSocket extends EventEmitter {
   #closeMaybe(): boolean {
     if (this.#closed || this.#closing === null || this.busy) return this.#closed;
     this.#closed = true;
-    if (this.#connection === null) queueMicrotask(() => this.emit("close"));
+    if (this.#connection === null) this.emit("close");
     else this.#connection.close();
     return true;
   }
@@ -362,6 +384,8 @@ export class UDXSocket extends EventEmitter {
   #submit(bytes: Uint8Array, to: Deno.NetAddr): Promise<number> | null {
     const connection = this.#connection;
     if (connection === null || this.#closed) return null;
+    // The system would send it: the option that forbids it can't be set.
+    if (this.#ipv6Only && to.hostname.startsWith(MAPPED_PREFIX)) return null;
     this.traffic.packetsTransmitted++;
     this.traffic.bytesTransmitted += bytes.length;
     this.udx.traffic.packetsTransmitted++;

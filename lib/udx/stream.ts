@@ -167,6 +167,10 @@ export class StreamMachine<R extends Route> {
     return this.#receive.earlyBytes;
   }
 
+  get inFlightBytes(): number {
+    return this.#sender.inFlightBytes;
+  }
+
   /** Written and not yet acknowledged bytes, sent or not. */
   get pendingBytes(): number {
     return this.#sender.pendingBytes;
