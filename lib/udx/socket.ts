@@ -175,6 +175,8 @@ export class UDXSocket extends EventEmitter {
   #closing: Promise<void> | null = null;
   #closed = false;
   #pendingSends = 0;
+  #firstSend: Promise<number> | null = null;
+  #hasSent = false;
   readonly #waiting = new Set<SocketStream>();
   readonly #onSent = () => this.#sent();
 
@@ -326,8 +328,14 @@ export class UDXSocket extends EventEmitter {
   #closeMaybe(): boolean {
     if (this.#closed || this.#closing === null || this.busy) return this.#closed;
     this.#closed = true;
-    if (this.#connection === null) this.emit("close");
-    else this.#connection.close();
+    const connection = this.#connection;
+    if (connection === null) this.emit("close");
+    else if (this.#firstSend === null || this.#hasSent) connection.close();
+    else {
+      // Those that wait for the first one go before.
+      const close = () => connection.close();
+      this.#firstSend.then(close, close);
+    }
     return true;
   }
 
@@ -391,9 +399,24 @@ export class UDXSocket extends EventEmitter {
     this.udx.traffic.packetsTransmitted++;
     this.udx.traffic.bytesTransmitted += bytes.length;
     this.#pendingSends++;
-    const sent = connection.send(bytes, to);
+    const sent = this.#hasSent ? connection.send(bytes, to) : this.#sendAtFirst(connection, bytes, to);
     sent.then(this.#onSent, this.#onSent);
     return sent;
+  }
+
+  /**
+   * Until the first datagram has gone, the others wait here: whether a new socket takes any, Deno learns with the first
+   * one, and those that it lets wait for that leave in reverse.
+   */
+  #sendAtFirst(connection: DatagramSocket, bytes: Uint8Array, to: Deno.NetAddr): Promise<number> {
+    const send = () => connection.send(bytes, to);
+    if (this.#firstSend !== null) return this.#firstSend.then(send, send);
+    const done = () => {
+      this.#hasSent = true;
+    };
+    this.#firstSend = send();
+    this.#firstSend.then(done, done);
+    return this.#firstSend;
   }
 
   /** May a stream send now? If not, it is told by `resumeSending()`. */

@@ -74,6 +74,23 @@ Deno.test("UDXSocket sends and receives messages", async () => {
   assert.equal(await a.send(Uint8Array.of(1), 1, LOOPBACK), false);
 });
 
+Deno.test("UDXSocket sends in order from its first datagram on, also when it closes after them", async () => {
+  const udx = new UDX();
+  for (let round = 0; round < 3; round++) {
+    const [from, to] = [bound(udx), bound(udx)];
+    const heard: number[] = [];
+    const all = new Promise<void>((resolve) =>
+      to.on("message", (bytes: Uint8Array) => {
+        if (heard.push(bytes[0]!) === 10) resolve();
+      })
+    );
+    for (let i = 0; i < 10; i++) from.trySend(Uint8Array.of(i), portOf(to), LOOPBACK);
+    await Promise.all([all, from.close()]);
+    assert.deepEqual(heard, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    await to.close();
+  }
+});
+
 Deno.test("UDXSocket without a host takes IPv4 and IPv6, and names IPv4 peers by their IPv4 address", async () => {
   const udx = new UDX();
   const [dual, four] = [udx.createSocket(), bound(udx)];
