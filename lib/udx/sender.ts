@@ -548,8 +548,10 @@ export class Sender<R extends Route> {
 
   #noteDelivered(packet: SentPacket<R>, nowMs: number): void {
     packet.delivered = true;
-    if (packet.lost) this.#lost.remove(packet);
-    else this.#inFlight.remove(packet);
+    if (packet.lost) {
+      this.#lost.remove(packet);
+      packet.lost = false;
+    } else this.#inFlight.remove(packet);
     if (this.#latest === null || sentAfter(packet.sentMs, packet.seq, this.#latest.sentMs, this.#latest.seq)) {
       this.#latest = packet;
     }
