@@ -1,16 +1,6 @@
 import assert from "node:assert/strict";
 import { DATA, END, HEARTBEAT, type Packet } from "../../lib/udx/packet.ts";
-import {
-  alike,
-  assertSameBytes,
-  conform,
-  connect,
-  type Direction,
-  End,
-  filteredListener,
-  LOOPBACK,
-  type Socket,
-} from "./udx_ends.ts";
+import { assertSameBytes, conform, connect, type Direction, End, filteredListener, LOOPBACK } from "./udx_ends.ts";
 
 const WINDOW_BYTES = 4 * 1024 * 1024;
 
@@ -197,77 +187,3 @@ for (const role of ["UDX", "udx-native"] as const) {
     });
   });
 }
-
-/** A packet of a stranger for stream 1, whose own id is 0. */
-function packet(type: number, seq: number, body: readonly number[] = [], dataOffset = 0, ack = 0): Uint8Array {
-  const bytes = new Uint8Array(20 + body.length);
-  const view = new DataView(bytes.buffer);
-  bytes.set([0xff, 1, type, dataOffset]);
-  view.setUint32(4, 1, true);
-  view.setUint32(8, WINDOW_BYTES, true);
-  view.setUint32(12, seq, true);
-  view.setUint32(16, ack, true);
-  bytes.set(body, 20);
-  return bytes;
-}
-
-const u32 = (value: number) => [value & 255, value >>> 8 & 255, value >>> 16 & 255, value >>> 24];
-const SACK = 4;
-const A = 0x41;
-const MARK = Uint8Array.of(1);
-
-/**
- * Packets that a stranger sends one by one, and what they are for. One is missing: data that acknowledges what was never
- * sent. Both take it, but libudx leaves it unacknowledged, for the stranger to repeat in vain.
- */
-const STRANGE: [string, Uint8Array][] = [
-  ["data in order", packet(DATA, 0, [A])],
-  ["the same again", packet(DATA, 0, [A])],
-  ["early data", packet(DATA, 2, [A + 2])],
-  ["earlier data", packet(DATA, 5, [A + 5])],
-  ["the gap between", packet(DATA, 1, [A + 1])],
-  ["a heartbeat", packet(HEARTBEAT, 3)],
-  ["a heartbeat with data is only a heartbeat", packet(HEARTBEAT | DATA, 3, [0x78])],
-  ["data behind padding", packet(DATA, 3, [0, 0, 0, A + 3], 3)],
-  ["data with a SACK of nothing sent", packet(DATA | SACK, 4, [...u32(1), ...u32(0), A + 4], 8)],
-  ["data after it", packet(DATA, 6, [A + 6])],
-  ["data far behind", packet(DATA, 0xffff_fff0, [0x78])],
-  ["a padding longer than the packet", packet(DATA, 7, [0x78], 200)],
-  ["another version", packet(DATA, 7, [0x78]).with(1, 2)],
-  ["no magic", packet(DATA, 7, [0x78]).with(0, 0xfe)],
-  ["half a header", packet(DATA, 7).subarray(0, 12)],
-  ["an unknown type bit with data", packet(DATA | 64, 7, [A + 7])],
-  ["END with data", packet(DATA | END, 8, [A + 8])],
-  ["END again", packet(DATA | END, 8, [A + 8])],
-];
-
-/** All that the datagrams sent until now cause has been sent: some turns of the event loop later, at either end. */
-async function settle(a: Socket, b: Socket): Promise<void> {
-  for (let turn = 0; turn < 3; turn++) {
-    const nth = (await b.happened("message")).length + 1;
-    await a.call("send", MARK, await b.port());
-    while ((await b.happened("message")).length < nth) await b.wait("message", nth);
-  }
-}
-
-alike("packets of a stranger are answered byte for byte", async (end) => {
-  const [here, stranger] = [await end.socket(), await end.socket()];
-  const stream = await end.stream(1);
-  await stream.read();
-  await stream.connect(here, 0, await stranger.port());
-  const answers: [string, string[]][] = [];
-  let heard = 0;
-  for (const [what, bytes] of STRANGE) {
-    await stranger.call("send", bytes, await here.port());
-    await settle(stranger, here);
-    await settle(here, stranger);
-    const messages = (await stranger.happened<[string]>("message")).map(([hex]) => hex).filter((hex) =>
-      hex !== MARK.toHex()
-    );
-    // Bytes 8 to 11 are the window, from which ours takes what came early.
-    answers.push([what, messages.slice(heard).map((hex) => hex.slice(0, 16) + hex.slice(24))]);
-    heard = messages.length;
-  }
-  const { chunks: _, ...read } = await stream.received(0);
-  return { answers, read, ended: (await stream.happened("end")).length };
-});
