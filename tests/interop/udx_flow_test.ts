@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DATA, END, HEARTBEAT, type Packet } from "../../lib/udx/packet.ts";
+import { DATA, HEARTBEAT, type Packet } from "../../lib/udx/packet.ts";
 import { assertSameBytes, conform, connect, type Direction, End, filteredListener, LOOPBACK } from "./udx_ends.ts";
 
 const WINDOW_BYTES = 4 * 1024 * 1024;
