@@ -19,14 +19,18 @@ export class NodePeer {
     const source = await Deno.readTextFile(
       new URL(`./node/${script}`, import.meta.url),
     );
-    const child = new Deno.Command("node", {
-      args: ["--input-type=commonjs", "--eval", source, "--", ...args],
-      cwd: folder,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "inherit",
-    }).spawn();
-    return new NodePeer(child);
+    return NodePeer.spawn("node", ["--input-type=commonjs", "--eval", source, "--", ...args], folder);
+  }
+
+  /** Runs a script with this Deno instead, which then speaks JSON lines in Node's place. */
+  static startDeno(script: URL, flags: string[]): NodePeer {
+    return NodePeer.spawn(Deno.execPath(), ["run", ...flags, script.href]);
+  }
+
+  /** Runs any program that speaks JSON lines. */
+  static spawn(command: string, args: string[], cwd?: string): NodePeer {
+    const options = { args, stdin: "piped", stdout: "piped", stderr: "inherit" } as const;
+    return new NodePeer(new Deno.Command(command, cwd === undefined ? options : { ...options, cwd }).spawn());
   }
 
   /** The next line it prints. @throws Error when it ends instead */
