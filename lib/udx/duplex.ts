@@ -21,8 +21,6 @@ export interface StreamOptions {
 /** What a stream needs of the UDX it belongs to. */
 export interface StreamOwner {
   allocate(bytes: number): Uint8Array;
-  /** Calls `sendAck()` on the stream when the datagrams that are already waiting have been read. */
-  acknowledgeLater(stream: UDXStream): void;
   streamClosed(stream: UDXStream, farewell: { bytes: Uint8Array; route: SocketRoute } | null): void;
 }
 
@@ -190,7 +188,7 @@ export class UDXStream extends Duplex implements SocketStream {
     const nowMs = monotonicMs();
     this.#machine.connect(route, nowMs, options.ack || undefined);
     socket.addStream(this);
-    this.udx.acknowledgeLater(this);
+    socket.acknowledgeLater(this);
     this.#update(nowMs);
     this.emit("connect");
   }
@@ -301,7 +299,7 @@ export class UDXStream extends Duplex implements SocketStream {
     const nowMs = monotonicMs();
     this.#machine.handlePacket(packet, nowMs);
     this.#update(nowMs);
-    if (!this.#machine.closed) this.udx.acknowledgeLater(this);
+    if (!this.#machine.closed) this.socket?.acknowledgeLater(this);
   }
 
   #relay(packet: Packet, datagram: Uint8Array, destination: UDXStream): void {

@@ -7,7 +7,6 @@ import { listNetworkInterfaces, type NetworkInterface, NetworkInterfaces } from 
 import { type Family, isIP, isIPv4, isIPv6 } from "./ip.ts";
 import { decodePacket, type Packet } from "./packet.ts";
 import {
-  afterBatch,
   type ListenDatagram,
   lookupHost,
   openDatagramSocket,
@@ -44,7 +43,6 @@ export class UDX implements StreamOwner, PacketSink {
   readonly #streams = new Map<number, UDXStream>();
   readonly #departed = new Map<number, Departed>();
   readonly #watchers = new Set<NetworkInterfaces>();
-  #owing = new Set<UDXStream>();
   #slab = new Uint8Array(0);
   #slabUsed = 0;
 
@@ -132,18 +130,6 @@ export class UDX implements StreamOwner, PacketSink {
     if (departed === undefined || departed.route.socket !== socket) return false;
     if (deservesFarewell(packet)) socket.transmit(departed.bytes, departed.route.address);
     return true;
-  }
-
-  /** For streams. */
-  acknowledgeLater(stream: UDXStream): void {
-    if (this.#owing.size === 0) afterBatch(() => this.#acknowledge());
-    this.#owing.add(stream);
-  }
-
-  #acknowledge(): void {
-    const owing = this.#owing;
-    this.#owing = new Set();
-    for (const stream of owing) stream.sendAck();
   }
 
   /** For streams: memory for one datagram, cut from a slab, since an ArrayBuffer per packet is slow. */

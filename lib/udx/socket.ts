@@ -43,6 +43,8 @@ export class Traffic {
 
 /** A stream, as far as its socket cares. */
 export interface SocketStream {
+  /** The datagrams that were waiting have been read: acknowledge those that were this stream's. */
+  sendAck(): void;
   /** The socket can send again. */
   resumeSending(): void;
 }
@@ -60,6 +62,13 @@ const MAX_DATAGRAM_BYTES = 2048;
 const SLAB_BYTES = 65_536;
 /** Sends the kernel has not taken yet: above this streams wait, and stray messages are dropped. */
 const MAX_PENDING_SENDS = 512;
+/**
+ * Datagrams that streams send before what has arrived is read; then they wait for the next batch of datagrams or, if none
+ * comes, for a moment. The first flights of a thousand streams would else overflow every buffer on their way (Linux holds
+ * 92 full datagrams), and all of them would wait for timeouts.
+ */
+const MAX_BURST_PACKETS = 32;
+const BURST_PAUSE_MS = 5;
 /** Above this even what answers a packet is dropped: a peer must not fill our memory by asking faster than we can send. */
 const MAX_PENDING_ANSWERS = 2 * MAX_PENDING_SENDS;
 /** Failing receives in a row after which the socket pauses between them. */
@@ -175,10 +184,17 @@ export class UDXSocket extends EventEmitter {
   #closing: Promise<void> | null = null;
   #closed = false;
   #pendingSends = 0;
+  #burstPackets = 0;
+  #inBatch = false;
+  #owing = new Set<SocketStream>();
   #firstSend: Promise<number> | null = null;
   #hasSent = false;
   readonly #waiting = new Set<SocketStream>();
   readonly #onSent = () => this.#sent();
+  readonly #onBatchEnd = () => this.#endBatch();
+  readonly #onPauseEnd = () => this.#endPause();
+  /** What arrived meanwhile is read first: the system's buffer may be full of it. */
+  readonly #pauseTimer = new DeadlineTimer(() => afterBatch(this.#onPauseEnd));
 
   constructor(udx: PacketSink, options: SocketOptions = {}) {
     super();
@@ -303,6 +319,7 @@ export class UDXSocket extends EventEmitter {
     this.traffic.bytesReceived += datagram.length;
     this.udx.traffic.packetsReceived++;
     this.udx.traffic.bytesReceived += datagram.length;
+    if (!this.#inBatch) this.#beginBatch();
     const family: Family = mapped || this.#family === 4 ? 4 : 6;
     const remote = { host, family, port: from.port };
     try {
@@ -328,6 +345,7 @@ export class UDXSocket extends EventEmitter {
   #closeMaybe(): boolean {
     if (this.#closed || this.#closing === null || this.busy) return this.#closed;
     this.#closed = true;
+    this.#pauseTimer.clear();
     const connection = this.#connection;
     if (connection === null) this.emit("close");
     else if (this.#firstSend === null || this.#hasSent) connection.close();
@@ -347,6 +365,7 @@ export class UDXSocket extends EventEmitter {
 
   removeStream(stream: SocketStream): void {
     this.#waiting.delete(stream);
+    this.#owing.delete(stream);
     if (!this.streams.delete(stream)) return;
     const closed = this.#closeMaybe();
     if (this.idle && !closed) this.emit("idle");
@@ -399,6 +418,7 @@ export class UDXSocket extends EventEmitter {
     this.udx.traffic.packetsTransmitted++;
     this.udx.traffic.bytesTransmitted += bytes.length;
     this.#pendingSends++;
+    this.#burstPackets++;
     const sent = this.#hasSent ? connection.send(bytes, to) : this.#sendAtFirst(connection, bytes, to);
     sent.then(this.#onSent, this.#onSent);
     return sent;
@@ -419,19 +439,61 @@ export class UDXSocket extends EventEmitter {
     return this.#firstSend;
   }
 
+  /** Calls `sendAck()` on the stream when the datagrams that are already waiting have been read. */
+  acknowledgeLater(stream: SocketStream): void {
+    this.#owing.add(stream);
+    if (!this.#inBatch) this.#beginBatch();
+  }
+
+  #beginBatch(): void {
+    this.#inBatch = true;
+    this.#burstPackets = 0;
+    afterBatch(this.#onBatchEnd);
+  }
+
+  #endBatch(): void {
+    this.#inBatch = false;
+    const owing = this.#owing;
+    if (owing.size > 0) {
+      this.#owing = new Set();
+      for (const stream of owing) stream.sendAck();
+    }
+    this.#resumeWaiting();
+  }
+
+  #endPause(): void {
+    this.#burstPackets = 0;
+    this.#resumeWaiting();
+  }
+
   /** May a stream send now? If not, it is told by `resumeSending()`. */
   ready(stream: SocketStream): boolean {
-    if (this.#pendingSends < MAX_PENDING_SENDS) return true;
+    if (this.#hasRoom()) return true;
+    if (this.#waiting.size === 0) this.#pause();
     this.#waiting.add(stream);
     return false;
   }
 
+  #hasRoom(): boolean {
+    return this.#burstPackets < MAX_BURST_PACKETS && this.#pendingSends < MAX_PENDING_SENDS;
+  }
+
+  #pause(): void {
+    this.#pauseTimer.set(monotonicMs() + BURST_PAUSE_MS);
+  }
+
   #sent(): void {
-    this.#pendingSends--;
-    if (this.#waiting.size === 0 || this.#pendingSends > MAX_PENDING_SENDS / 2) return;
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const stream of waiting) stream.resumeSending();
+    if (--this.#pendingSends === MAX_PENDING_SENDS / 2) this.#resumeWaiting();
+  }
+
+  /** Lets streams send in the order in which they came, while there is room. */
+  #resumeWaiting(): void {
+    if (this.#waiting.size === 0) return;
+    for (const stream of this.#waiting) {
+      if (!this.#hasRoom()) return this.#pause();
+      this.#waiting.delete(stream);
+      stream.resumeSending();
+    }
   }
 
   /** @throws Error always: Deno offers no way to set it */

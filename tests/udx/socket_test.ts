@@ -349,3 +349,28 @@ Deno.test("UDX carries many streams at once over a socket that loses, doubles an
   assert.ok(here.idle && there.idle);
   await Promise.all([here.close(), there.close()]);
 });
+
+Deno.test("UDXSocket sends the first flights of many streams by and by, each of them in its turn", async () => {
+  const sent: number[] = [];
+  const closed = Promise.withResolvers<never>();
+  const udx = new UDX({
+    listenDatagram: () => ({
+      addr: { transport: "udp", hostname: LOOPBACK, port: 1 },
+      send: (bytes) => Promise.resolve(sent.push(bytes[4]!)),
+      receive: () => closed.promise,
+      close: () => closed.reject(new Deno.errors.BadResource()),
+    }),
+  });
+  const socket = bound(udx);
+  const streams = Array.from({ length: 20 }, (_, i) => udx.createStream(i + 1));
+  for (const stream of streams) {
+    stream.connect(socket, stream.id, 1, LOOPBACK);
+    stream.write(new Uint8Array(5 * 1000));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.equal(sent.length, 32);
+  while (sent.length < 20 * 5) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.deepEqual([...new Set(sent)], streams.map((stream) => stream.id));
+  for (const stream of streams) stream.destroy();
+  await socket.close();
+});
