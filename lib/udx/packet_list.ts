@@ -1,5 +1,7 @@
+import type { RateSnapshot } from "./delivery_rate.ts";
+
 /** A sent packet that the other side has not acknowledged yet. */
-export interface SentPacket<R> {
+export interface SentPacket<R> extends RateSnapshot {
   readonly seq: number;
   /** The whole datagram; window and ack in its header are refreshed when it is sent again. */
   bytes: Uint8Array;
@@ -11,7 +13,6 @@ export interface SentPacket<R> {
   readonly end: boolean;
   /** Where the first copy went; later copies follow it even if the remote changed meanwhile. */
   route: R;
-  sentMs: number;
   /** When its first copy was sent. */
   readonly firstSentMs: number;
   retransmitted: boolean;

@@ -56,6 +56,15 @@ export type SenderNotice = "drain" | "remote-changed" | "timed-out";
 type Timer = "none" | "retransmit" | "probe" | "zero-window" | "keepalive";
 type Recovery = "open" | "recovery" | "timeout";
 
+/** Chance without a source of chance: a linear congruential generator, seeded with what differs between streams. */
+function phaseRandom(seed: number): () => number {
+  let state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
 /** What an IP packet carries besides ours. */
 function overheadBytes(route: Route | null): number {
   return route !== null && route.ipv6 ? IPV6_OVERHEAD_BYTES : IPV4_OVERHEAD_BYTES;
@@ -63,7 +72,7 @@ function overheadBytes(route: Route | null): number {
 
 export class Sender<R extends Route> {
   readonly rtt = new RttEstimator();
-  readonly congestion = new Congestion();
+  readonly congestion: Congestion;
   readonly #rack: Rack;
   readonly #receiving: ReceivingHalf;
   readonly #allocate: (bytes: number) => Uint8Array;
@@ -83,7 +92,6 @@ export class Sender<R extends Route> {
   #endSent = false;
   #endAcked = false;
   #writerWaits = false;
-  #windowLimited = false;
   #sackedPackets = 0;
   #sendWindow = INITIAL_SEND_WINDOW_BYTES;
   #windowSeq = 0;
@@ -92,10 +100,6 @@ export class Sender<R extends Route> {
 
   #recovery: Recovery = "open";
   #recoverUntil = 0;
-  /** Repetitions that may go out although the window is full (see `#mayRepeat()`). */
-  #repeatCredit = 0;
-  /** The round trip that is being measured ends when this number is acknowledged. */
-  #roundEnd: number;
   /** Tail loss probes since something was last delivered, and the one that waits to be sent. */
   #probes = 0;
   #probe: SentPacket<R> | null = null;
@@ -120,18 +124,16 @@ export class Sender<R extends Route> {
   writtenBytes = 0;
   acknowledgedBytes = 0;
 
-  /** @param seq the first number @param allocate gives memory for a datagram of that size */
+  /** @param id of our stream @param seq the first number @param allocate gives memory for a datagram of that size */
   constructor(
+    id: number,
     seq: number,
     receiving: ReceivingHalf,
     allocate: (bytes: number) => Uint8Array,
     notify: (notice: SenderNotice) => void,
   ) {
-    this.#seq =
-      this.#acked =
-      this.#windowAck =
-      this.#roundEnd =
-        seq;
+    this.#seq = this.#acked = this.#windowAck = seq;
+    this.congestion = new Congestion(phaseRandom(id ^ seq));
     this.#rack = new Rack(seq);
     this.#receiving = receiving;
     this.#allocate = allocate;
@@ -295,17 +297,15 @@ export class Sender<R extends Route> {
   #nextPacket(route: R, nowMs: number): SentPacket<R> | null {
     const lost = this.#lost.head;
     const wantsNew = this.#queue.bytes > 0 || (this.#endQueued && !this.#endSent);
+    if (this.#inFlight.length >= this.congestion.windowPackets) return null;
     if (lost === null && !wantsNew) {
-      this.#windowLimited = false;
-      return null;
-    }
-    if (this.#inFlight.length >= this.congestion.windowPackets && !(lost !== null && this.#mayRepeat())) {
-      this.#windowLimited = true;
+      this.congestion.onAppLimited(this.#inFlight.length);
       return null;
     }
     // The peer's window doesn't hold back repetitions: it may have shrunk while they were under way.
     if (lost === null && !this.#windowAllowsNew()) {
-      this.#windowLimited = false;
+      // A reader that pauses says nothing about the path either.
+      this.congestion.onAppLimited(this.#inFlight.length);
       this.#probeZeroWindow(nowMs);
       return null;
     }
@@ -313,16 +313,7 @@ export class Sender<R extends Route> {
       this.#pacedUntilMs = this.congestion.nextPacedAtMs();
       return null;
     }
-    this.congestion.onSent();
     return lost === null ? this.#sendNew(route, nowMs) : this.#sendAgain(lost, nowMs);
-  }
-
-  /**
-   * In recovery what leaves the network may be replaced by repetitions, even above the window that was just cut (as in
-   * RFC 6937): waiting for the cut to be worked off could mean waiting for the retransmission timeout.
-   */
-  #mayRepeat(): boolean {
-    return this.#recovery === "recovery" && this.#repeatCredit > 0;
   }
 
   /** Does the receive window of the other side (and our own bound) admit one more packet? */
@@ -378,9 +369,14 @@ export class Sender<R extends Route> {
       delivered: false,
       deliveredUntil: this.#seq,
       timeouts: 0,
+      deliveredBefore: 0,
+      deliveredBeforeMs: 0,
+      flightStartMs: 0,
+      appLimited: false,
       previous: null,
       next: null,
     };
+    this.congestion.onSent(packet, nowMs, this.#seq === this.#acked);
     this.#unackedBytes += payloadBytes;
     this.#seq = seqAdd(this.#seq, 1);
     this.#sent.set(packet, seqDiff(this.#seq, this.#acked));
@@ -402,9 +398,9 @@ export class Sender<R extends Route> {
     // The payload stays, but the peer should learn what we know now.
     writeU32(packet.bytes, 8, this.#receiving.advertise());
     writeU32(packet.bytes, 16, this.#receiving.next);
-    if (this.#repeatCredit > 0) this.#repeatCredit--;
     packet.sentMs = nowMs;
     packet.retransmitted = true;
+    this.congestion.onSent(packet, nowMs, false);
     this.#inFlight.push(packet);
     this.retransmits++;
     this.#armAfterSending(nowMs);
@@ -456,7 +452,10 @@ export class Sender<R extends Route> {
       this.#changedAtSeq = null;
       this.#notify("remote-changed");
     }
-    if (this.#recovery !== "open" && seqDiff(packet.ack, this.#recoverUntil) >= 0) this.#recovery = "open";
+    if (this.#recovery !== "open" && seqDiff(packet.ack, this.#recoverUntil) >= 0) {
+      this.#recovery = "open";
+      this.congestion.onRecovered();
+    }
 
     const wasInFlight = this.#seq !== this.#acked;
     const advanced = seqDiff(packet.ack, this.#acked) > 0;
@@ -467,21 +466,17 @@ export class Sender<R extends Route> {
       this.#acked = seqAdd(this.#acked, 1);
     }
     if (packet.sacks.length > 0) delivered += this.#takeSacks(packet.sacks, nowMs);
-    this.#sampleRoundTrip(delivered, nowMs);
-    if (seqDiff(this.#acked, this.#roundEnd) >= 0) {
-      this.#roundEnd = this.#seq;
-      this.congestion.onRoundEnd();
-    }
-    if (this.#recovery === "recovery") this.#repeatCredit += delivered;
-    else if (delivered > 0) {
-      this.congestion.onDelivered(delivered, nowMs, this.rtt.srttMs, this.#windowLimited);
-    }
-    if (this.#writerWaits && this.pendingBytes < this.#highWaterBytes()) {
-      this.#writerWaits = false;
-      this.#notify("drain");
-    }
-    if (!wasInFlight) return;
+    if (!wasInFlight) return this.#tellDrained();
+    const rttMs = this.#sampleRoundTrip(nowMs);
     this.#rearmAfterAck(delivered, advanced, nowMs);
+    this.congestion.onAck(this.#inFlight.length, rttMs, nowMs);
+    this.#tellDrained();
+  }
+
+  #tellDrained(): void {
+    if (!this.#writerWaits || this.pendingBytes >= this.#highWaterBytes()) return;
+    this.#writerWaits = false;
+    this.#notify("drain");
   }
 
   /** Takes the peer's window unless a newer packet already told it (RFC 9293: SND.WL1, SND.WL2). */
@@ -562,21 +557,22 @@ export class Sender<R extends Route> {
     const rttMs = this.rtt.clamp(Math.max(nowMs - packet.sentMs, 0));
     const isLatestCopy = !packet.retransmitted || this.rtt.answersLatestCopy(rttMs, nowMs - packet.firstSentMs);
     this.#rack.delivered(packet.seq, packet.sentMs, rttMs, packet.retransmitted, isLatestCopy);
+    this.congestion.onDelivered(packet);
     this.#unackedBytes -= packet.payloadBytes;
   }
 
   /**
    * Measures by the packet sent last of those an acknowledgement is news of, as QUIC does (RFC 9002 §5.1): the others may
-   * have arrived long ago, with an acknowledgement that got lost.
+   * have arrived long ago, with an acknowledgement that got lost. NaN without a measurement.
    */
-  #sampleRoundTrip(delivered: number, nowMs: number): void {
+  #sampleRoundTrip(nowMs: number): number {
     const latest = this.#latest;
     this.#latest = null;
     // Karn: which copy was answered isn't known.
-    if (latest === null || latest.retransmitted) return;
+    if (latest === null || latest.retransmitted) return NaN;
     const rttMs = this.rtt.clamp(Math.max(nowMs - latest.sentMs, 0));
     this.rtt.sample(rttMs, nowMs);
-    this.congestion.onRoundTrip(rttMs, delivered);
+    return rttMs;
   }
 
   // Timers and loss.
@@ -673,12 +669,12 @@ export class Sender<R extends Route> {
       }
       packet = next;
     }
+    if (lost > 0) this.congestion.onLost(lost);
     if (lost > 0 && this.#recovery === "open") {
       this.fastRecoveries++;
       this.#recovery = "recovery";
-      this.#repeatCredit = 1;
       this.#recoverUntil = this.#seq;
-      this.congestion.onLoss();
+      this.congestion.onRecovery(this.#inFlight.length);
     }
     this.#reorderAtMs = waitMs > 0 ? nowMs + waitMs : Infinity;
   }
@@ -696,7 +692,6 @@ export class Sender<R extends Route> {
   #onRetransmitTimeout(nowMs: number): void {
     if (this.#seq === this.#acked) return this.#rest(nowMs);
     this.timeouts++;
-    this.congestion.onTimeout(this.#recovery === "timeout");
     this.#recovery = "timeout";
     this.#recoverUntil = this.#seq;
     this.#probes = 0;
@@ -713,6 +708,7 @@ export class Sender<R extends Route> {
       packet = next;
     }
     this.#sortLost();
+    this.congestion.onTimeout(this.#inFlight.length);
     // RFC 6298 would double on every timeout; libudx waits twice the RTO each time and gives up after MAX_TIMEOUTS.
     this.#restartRetransmitTimer(nowMs + this.rtt.rtoMs * 2);
   }

@@ -112,6 +112,7 @@ export class StreamMachine<R extends Route> {
       },
     };
     this.#sender = new Sender<R>(
+      this.id,
       (options.seq ?? 0) >>> 0,
       receiving,
       options.allocate ?? ((bytes) => new Uint8Array(bytes)),
