@@ -1,16 +1,20 @@
 /**
- * The edge of UDX: the only file that opens sockets, reads the clock and sets timers.
+ * The edge of UDX: reads the clock, sets timers and opens sockets (with a TTL: ttl_socket.ts).
  */
 import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import { lookup } from "node:dns/promises";
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { type Family, isIP, mapIPv4, MAPPED_PREFIX, unmapIPv4 } from "./ip.ts";
+import { openTtlSocket } from "./ttl_socket.ts";
 
 /** The datagram socket underneath; `Deno.DatagramConn` is one. */
 export interface DatagramSocket {
   readonly addr: Deno.Addr;
-  send(bytes: Uint8Array, to: Deno.NetAddr): Promise<number>;
+  /** @param ttl for this packet alone; where `setTTL` is missing it is ignored */
+  send(bytes: Uint8Array, to: Deno.NetAddr, ttl?: number): Promise<number>;
+  /** Sets what packets without a TTL of their own are sent with. */
+  setTTL?(ttl: number): void;
   receive(into: Uint8Array): Promise<[Uint8Array, Deno.Addr]>;
   close(): void;
 }
@@ -80,10 +84,18 @@ export function monotonicMs(): number {
   return performance.now();
 }
 
-/** Binds a datagram socket of the system. @throws Error with the system's code, such as `EADDRINUSE` */
+/**
+ * Binds a datagram socket of the system. One that may have to open a NAT, on any port of an IPv4 address that others
+ * reach, can set its packets' TTL.
+ *
+ * @throws Error with the system's code, such as `EADDRINUSE`
+ */
 export function openDatagramSocket(
   { hostname, port, reuseAddress }: { hostname: string; port: number; reuseAddress: boolean },
 ): DatagramSocket {
+  if (port === 0 && isIP(hostname) === 4 && !hostname.startsWith("127.")) {
+    return openTtlSocket({ hostname, port, reuseAddress });
+  }
   return Deno.listenDatagram({ transport: "udp", hostname, port, reuseAddress });
 }
 
@@ -184,11 +196,11 @@ export class UDXSocket extends EventEmitter {
   #closing: Promise<void> | null = null;
   #closed = false;
   #pendingSends = 0;
+  #firstSend: Promise<number> | null = null;
+  #hasSent = false;
   #burstPackets = 0;
   #inBatch = false;
   #owing = new Set<SocketStream>();
-  #firstSend: Promise<number> | null = null;
-  #hasSent = false;
   readonly #waiting = new Set<SocketStream>();
   readonly #onSent = () => this.#sent();
   readonly #onBatchEnd = () => this.#endBatch();
@@ -374,20 +386,20 @@ export class UDXSocket extends EventEmitter {
   /**
    * Sends one datagram outside of any stream; true when the system took it.
    *
-   * @param _ttl taken for compatibility: Deno can't set it, so packets go out with the system's default
+   * @param ttl how many routers may pass it on, 0 for the socket's own; ignored where the socket can't set it
    */
-  async send(bytes: Uint8Array, port: number, host?: string | null, _ttl?: number): Promise<boolean> {
+  async send(bytes: Uint8Array, port: number, host?: string | null, ttl?: number): Promise<boolean> {
     if (this.closing) return false;
     const to = this.#openAddress(port, host);
     if (this.#pendingSends >= MAX_PENDING_SENDS) return false;
-    return await (this.#submit(bytes, to)?.then(() => true, () => false) ?? false);
+    return await (this.#submit(bytes, to, ttl || undefined)?.then(() => true, () => false) ?? false);
   }
 
   /** Like `send()`, without telling how it went. */
-  trySend(bytes: Uint8Array, port: number, host?: string | null, _ttl?: number): void {
+  trySend(bytes: Uint8Array, port: number, host?: string | null, ttl?: number): void {
     if (this.closing) return;
     const to = this.#openAddress(port, host);
-    if (this.#pendingSends < MAX_PENDING_SENDS) this.transmit(bytes, to);
+    if (this.#pendingSends < MAX_PENDING_SENDS) this.#submit(bytes, to, ttl || undefined);
   }
 
   #openAddress(port: number, host?: string | null): Deno.NetAddr {
@@ -408,7 +420,7 @@ export class UDXSocket extends EventEmitter {
     if (this.#pendingSends < MAX_PENDING_ANSWERS) this.#submit(bytes, to);
   }
 
-  #submit(bytes: Uint8Array, to: Deno.NetAddr): Promise<number> | null {
+  #submit(bytes: Uint8Array, to: Deno.NetAddr, ttl?: number): Promise<number> | null {
     const connection = this.#connection;
     if (connection === null || this.#closed) return null;
     // The system would send it: the option that forbids it can't be set.
@@ -419,7 +431,7 @@ export class UDXSocket extends EventEmitter {
     this.udx.traffic.bytesTransmitted += bytes.length;
     this.#pendingSends++;
     this.#burstPackets++;
-    const sent = this.#hasSent ? connection.send(bytes, to) : this.#sendAtFirst(connection, bytes, to);
+    const sent = this.#hasSent ? connection.send(bytes, to, ttl) : this.#sendAtFirst(connection, bytes, to, ttl);
     sent.then(this.#onSent, this.#onSent);
     return sent;
   }
@@ -428,8 +440,8 @@ export class UDXSocket extends EventEmitter {
    * Until the first datagram has gone, the others wait here: whether a new socket takes any, Deno learns with the first
    * one, and those that it lets wait for that leave in reverse.
    */
-  #sendAtFirst(connection: DatagramSocket, bytes: Uint8Array, to: Deno.NetAddr): Promise<number> {
-    const send = () => connection.send(bytes, to);
+  #sendAtFirst(connection: DatagramSocket, bytes: Uint8Array, to: Deno.NetAddr, ttl?: number): Promise<number> {
+    const send = () => connection.send(bytes, to, ttl);
     if (this.#firstSend !== null) return this.#firstSend.then(send, send);
     const done = () => {
       this.#hasSent = true;
@@ -496,9 +508,16 @@ export class UDXSocket extends EventEmitter {
     }
   }
 
-  /** @throws Error always: Deno offers no way to set it */
-  setTTL(_ttl: number): never {
-    throw unsupported("TTL");
+  /**
+   * How many routers may pass on what is sent from now on.
+   *
+   * @throws Error when not bound, when `ttl` is none, or when this socket can't set it (see README.md)
+   */
+  setTTL(ttl: number): void {
+    const connection = this.#connection;
+    if (connection === null) throw new Error("Socket not active");
+    if (connection.setTTL === undefined) throw unsupported("TTL");
+    connection.setTTL(ttl);
   }
 
   /** @throws Error always: Deno offers no way to ask */
