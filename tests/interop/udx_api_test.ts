@@ -204,3 +204,47 @@ alike("sockets open and close in a row and at once", async (end) => {
   for (const socket of sockets) closes.push((await socket.happened("close")).length);
   return closes;
 });
+
+/** The next error that nobody catches. */
+function uncaught(): Promise<{ message: string; code?: string }> {
+  return new Promise((resolve) => {
+    globalThis.addEventListener("error", (event) => {
+      event.preventDefault();
+      resolve(event.error);
+    }, { once: true });
+  });
+}
+
+// udx-native's go to Node's uncaughtException, which would end the other process.
+Deno.test("what a listener throws is uncaught, and the socket goes on", async () => {
+  const udx = new UDX();
+  const socket = udx.createSocket();
+  socket.bind(0, LOOPBACK);
+  const { port } = socket.address()!;
+  const [a, b] = [udx.createStream(1), udx.createStream(2)];
+  a.connect(socket, 2, port);
+  b.connect(socket, 1, port);
+  const boom = () => {
+    throw new Error("boom");
+  };
+  for (
+    const [emitter, event, provoke] of [
+      [socket, "message", () => socket.trySend(Uint8Array.of(1), port)],
+      [a, "message", () => b.trySend(Uint8Array.of(1))],
+      [a, "data", () => b.write("hello")],
+    ] as const
+  ) {
+    emitter.once(event, boom);
+    const thrown = uncaught();
+    provoke();
+    assert.equal((await thrown).message, "boom");
+  }
+  b.write("again");
+  assert.equal(await b.flush(), true);
+  const thrown = uncaught();
+  const unconnected = udx.createStream(3);
+  unconnected.write("nowhere");
+  assert.equal((await thrown).code, "ERR_ASSERTION");
+  for (const stream of [a, b, unconnected]) stream.on("error", () => {}).destroy();
+  await socket.close();
+});

@@ -122,6 +122,16 @@ for (const [what, is] of LOSSES) {
   }, losing(is));
 }
 
+conform("streams are destroyed while packets wait for one that got lost", async (scene) => {
+  const { a, b } = await connect(scene);
+  await Promise.all([a.read(), b.read()]);
+  await a.pour(10_000);
+  // The ones behind have arrived, and are kept.
+  while (await b.get("packetsReceived") < 5) await new Promise((resolve) => setTimeout(resolve, 1));
+  await Promise.all([a.destroy(), b.destroy()]);
+  await Promise.all([a.closed(), b.closed()]);
+}, losing((packet) => has(packet, DATA)));
+
 // The other way round ours can only time out: a stream of libudx that has closed is silent.
 
 Deno.test("udx-native closes cleanly though our last acknowledgement gets lost", async () => {

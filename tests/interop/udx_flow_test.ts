@@ -29,6 +29,39 @@ conform("a keepalive is answered for as long as nothing else is said", async (sc
   assert.equal((await b.received(12)).text, "still usable");
 });
 
+conform("a change of remote begins the search for the MTU again", async (scene) => {
+  const { a, b, sockets: [, there] } = await connect(scene, { b: { firewall: "accept" } });
+  await b.read();
+  const search = async () => {
+    while (await a.get("mtu") < 1500) {
+      await a.pour(50_000);
+      await a.call("flush");
+    }
+  };
+  await search();
+  const moved = await scene.a.socket();
+  await a.changeRemote(moved, b.id, await there.port());
+  await b.changeRemote(there, a.id, await moved.port());
+  assert.equal(await a.get("mtu"), 1200);
+  await search();
+});
+
+Deno.test("UDX stops its keepalive at 0, where udx-native begins to send without pause", async () => {
+  let heartbeats = 0;
+  await withOurs((packet) => {
+    if (has(packet, HEARTBEAT)) heartbeats++;
+    return false;
+  }, async (ours, original) => {
+    const { a } = await connect({ a: ours, b: original });
+    await a.call("setKeepalive", 5);
+    while (heartbeats < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    await a.call("setKeepalive", 0);
+    const before = heartbeats;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    assert.equal(heartbeats, before);
+  });
+});
+
 Deno.test("UDX keeps to the receive window of udx-native", async () => {
   const windowBytes = 2000;
   let unacked = 0;

@@ -46,6 +46,14 @@ for (const method of ["send", "trySend"]) {
   });
 }
 
+conform("what is sent right before a socket closes is sent", async (scene) => {
+  const [a, b] = await sockets(scene);
+  const port = await b.port();
+  await Promise.all([...[1, 2, 3].map((i) => a.call("trySend", Uint8Array.of(i), port)), a.call("close")]);
+  await b.wait("message", 3);
+  assert.deepEqual((await b.happened("message")).map(([hex]) => hex), ["01", "02", "03"]);
+});
+
 conform("messages arrive among data", async (scene) => {
   const { a, b } = await connect(scene);
   await b.read();

@@ -31,9 +31,12 @@ const u32 = (value: number) => [value & 255, value >>> 8 & 255, value >>> 16 & 2
 /** A packet as hex, without bytes 8 to 11: the window, from which ours takes what came early. */
 const masked = (hex: string) => `${hex.slice(0, 16)} ${hex.slice(24, 32)} ${hex.slice(32, 40)} ${hex.slice(40)}`;
 
+const isData = (packet: string) => (parseInt(packet.slice(4, 6), 16) & (DATA | END)) !== 0;
+
 /** A stream whose partner is a mere socket, at which packets are made by hand. */
 class Stranger {
   #heard = 0;
+  readonly #data = new Set<string>();
 
   private constructor(readonly stream: Stream, readonly here: Socket, readonly there: Socket) {}
 
@@ -46,19 +49,38 @@ class Stranger {
     return new Stranger(stream, here, there);
   }
 
-  /** What the stream has sent since the last time, each packet once. */
+  /** What the stream has sent since the last time, each packet once, and data that was told before not again. */
   async heard(): Promise<string[]> {
+    const news = new Set(await this.#packets());
+    return [...news].filter((packet) => {
+      if (!isData(packet)) return true;
+      const isNew = !this.#data.has(packet);
+      this.#data.add(packet);
+      return isNew;
+    });
+  }
+
+  /** Like `heard()`, but of data only what was told before. */
+  async repeated(): Promise<string[]> {
+    return [...new Set(await this.#packets())].filter((packet) => this.#data.has(packet));
+  }
+
+  async #packets(): Promise<string[]> {
     await settle(this.there, this.here);
     await settle(this.here, this.there);
     const packets = (await this.there.happened<[string]>("message")).map(([hex]) => hex);
     const news = packets.slice(this.#heard).filter((hex) => hex !== MARK.toHex()).map(masked);
     this.#heard = packets.length;
-    return [...new Set(news)];
+    return news;
+  }
+
+  async send(bytes: Uint8Array): Promise<void> {
+    await this.there.call("send", bytes, await this.here.port());
   }
 
   /** Sends the stream a packet. @returns what it says to that */
   async say(bytes: Uint8Array): Promise<string[]> {
-    await this.there.call("send", bytes, await this.here.port());
+    await this.send(bytes);
     return await this.heard();
   }
 
@@ -174,10 +196,11 @@ const numbers = (packets: string[]) => packets.map((hex) => parseInt(hex.slice(1
 alike("three packets acknowledged out of order have the ones before them repeated", async (end) => {
   const stranger = await Stranger.meet(end);
   await fiveInFlight(stranger);
-  const repeated = numbers(await stranger.say(packet(SACK, { body: [...u32(2), ...u32(5)] })));
+  await stranger.send(packet(SACK, { body: [...u32(2), ...u32(5)] }));
+  const repeated = numbers(await stranger.repeated());
   const last = await stranger.say(packet(0, { ack: 5 }));
-  const counters = [await stranger.stream.get("retransmits"), await stranger.stream.get("fastRecoveries")];
-  return [repeated, last, counters, await stranger.stream.call("flush")];
+  const recoveries = await stranger.stream.get("fastRecoveries");
+  return [repeated, last, recoveries, await stranger.stream.call("flush")];
 });
 
 alike("SACKs that lie are left aside", async (end) => {
@@ -199,13 +222,16 @@ alike("a closed window is probed with a heartbeat, and data follows when it open
   said.push(await stranger.heard());
   said.push(await stranger.say(packet(0, { window: 0 })));
   said.push(await stranger.say(packet(0, { window: 1 })));
-  // Number 0 is acknowledged by a packet older than the window that was told with number 1.
   said.push(await stranger.say(packet(DATA, { seq: 0, ack: 1, window: 0, body: [A] })));
   await stranger.stream.write("more");
   said.push(await stranger.heard());
   said.push(await stranger.say(packet(0, { seq: 1, ack: 1 })));
-  said.push(await stranger.say(packet(0, { seq: 0, ack: 1, window: 0 })));
   said.push(await stranger.say(packet(0, { seq: 1, ack: 2 })));
+  // Older than the window that the packet with number 1 told, and so left aside.
+  said.push(await stranger.say(packet(0, { seq: 0, ack: 2, window: 0 })));
+  await stranger.stream.write("still open");
+  said.push(await stranger.heard());
+  said.push(await stranger.say(packet(0, { seq: 1, ack: 3 })));
   return [said, await stranger.stream.call("flush")];
 });
 
