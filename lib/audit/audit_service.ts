@@ -5,8 +5,8 @@ import type { Random } from "../env/random.ts";
 import type { LogHead } from "./audit_sink.ts";
 import { HypercoreLog } from "./hypercore_log.ts";
 import { addPause } from "./pause_file.ts";
-import type { EventRecord, TransactionRecord } from "./record.ts";
-import { decodeTransaction, encodeEvent, encodeTransaction } from "./record_codec.ts";
+import type { EventRecord, LogRecord } from "./record.ts";
+import { decodeLogRecord, encodeEvent, encodeTransaction } from "./record_codec.ts";
 import { deriveKeySeed, loadOrCreateSeed } from "./seed_file.ts";
 
 /**
@@ -69,7 +69,7 @@ export class AuditService {
   }
 
   /** Resolves when the transaction is on the disk, with the log's head by then. */
-  appendTransaction(record: TransactionRecord): Promise<LogHead> {
+  appendTransaction(record: LogRecord): Promise<LogHead> {
     return this.#transactions.append(encodeTransaction(record));
   }
 
@@ -77,8 +77,8 @@ export class AuditService {
    * The transactions from index `from` up to the head as it is now, oldest first.
    * @throws TightropeError at a record that is damaged or of a newer format
    */
-  async *readTransactions(from = 0): AsyncGenerator<TransactionRecord> {
-    for await (const block of this.#transactions.read(from)) yield decodeTransaction(block);
+  async *readTransactions(from = 0): AsyncGenerator<LogRecord> {
+    for await (const block of this.#transactions.read(from)) yield decodeLogRecord(block);
   }
 
   /** Where both logs stand on the disk. */

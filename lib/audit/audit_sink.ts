@@ -1,4 +1,4 @@
-import type { EventRecord, TransactionRecord } from "./record.ts";
+import type { EventRecord, LogRecord } from "./record.ts";
 
 /** Where a log stands: its length in records and the hash of its Merkle tree (64 hex digits). */
 export interface LogHead {
@@ -9,7 +9,7 @@ export interface LogHead {
 /** What the driver needs of the logs. */
 export interface AuditSink {
   /** Resolves when the record is on disk, with the log's new head. Records of one caller stay in order. */
-  appendTransaction(record: TransactionRecord): Promise<LogHead>;
+  appendTransaction(record: LogRecord): Promise<LogHead>;
   /** Resolves when the record is written. */
   appendEvent(record: EventRecord): Promise<void>;
   /**

@@ -2,7 +2,7 @@ import { addSat, type Sat, sat, subSat } from "../domain/amounts.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { Now } from "../env/clock.ts";
-import type { ForeignRecord, TransactionRecord } from "./record.ts";
+import { type ForeignRecord, isNote, type LogRecord, type NoteRecord, type TransactionRecord } from "./record.ts";
 
 /**
  * What the transaction log adds up to: money reserved, spent and received, and what is still open.
@@ -28,6 +28,12 @@ export interface Ledger {
   readonly newestAtWallMs: Map<NodePubkey, number>;
   /** Every node that wrote records here. */
   readonly ownNodes: Set<NodePubkey>;
+  /** By how much the wall clock was set while the program ran, all in all: {@link foldLedger} takes it away again. */
+  clockOffsetMs: number;
+  /** The even wall clock at the newest record of what was folded; -Infinity without any. */
+  newestEvenWallMs: number;
+  /** The log was begun in place of a damaged one: which nodes' payments were not read anew since, and from when on. */
+  repair: { readonly historyFromWallMs: number | undefined; readonly rebuilt: Set<NodePubkey> } | undefined;
 }
 
 /** A payment of ours. `foreign` ones weren't made by this log's writer and count all the same. */
@@ -95,25 +101,44 @@ export function createLedger(): Ledger {
     lastAttemptAtMs: new Map(),
     newestAtWallMs: new Map(),
     ownNodes: new Set(),
+    clockOffsetMs: 0,
+    newestEvenWallMs: -Infinity,
+    repair: undefined,
   };
 }
 
 /**
  * The ledger of a whole log, oldest record first, as it stands at `now`.
  * Ages across the restart come from the wall clock, which never counts backwards: a record dated before an earlier one is
- * taken to be as young as that one, and one dated after the start to be made at the start.
+ * taken to be as young as that one, and one dated after the start to be made at the start. They are reckoned twice, with
+ * the clock as it stood and with what it was set by while the program ran taken away (the even wall clock), and the
+ * younger age counts: a clock that was set may have been wrong before or after. A clock that was set forward while nothing
+ * ran, and stays so, can't be told from time that passed.
  * @throws InvariantError when the records can't follow each other
  */
-export function foldLedger(records: readonly TransactionRecord[], now: Now): Ledger {
+export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
   const ledger = createLedger();
-  let latestWallMs = -Infinity;
-  const effectiveWallMs = records.map((record) => latestWallMs = Math.max(latestWallMs, record.atWallMs));
-  records.forEach((record, index) => {
-    // A record from a clock that was ahead must not make those before it look older than they are.
-    const ageMs = Math.max(0, now.wallMs - effectiveWallMs[index]!);
-    applyRecord(ledger, record, now.atMs - ageMs);
+  let offsetMs = 0;
+  let wallMs = -Infinity;
+  let evenWallMs = -Infinity;
+  const dates = records.map((record) => {
+    if (record.kind === "clock") offsetMs += record.jumpMs;
+    wallMs = Math.max(wallMs, record.atWallMs);
+    evenWallMs = Math.max(evenWallMs, record.atWallMs - offsetMs);
+    return { wallMs, evenWallMs };
   });
+  records.forEach((record, index) => {
+    const date = dates[index]!;
+    const ageMs = Math.min(now.wallMs - date.wallMs, now.wallMs - offsetMs - date.evenWallMs);
+    applyRecord(ledger, record, now.atMs - Math.max(0, ageMs));
+  });
+  ledger.newestEvenWallMs = evenWallMs;
   return ledger;
+}
+
+/** The even wall clock at a start: with the wall clock, as far as that didn't go back since the newest record. */
+export function evenWallMsAtStart({ clockOffsetMs, newestEvenWallMs }: Ledger, wallMs: number): number {
+  return Math.max(newestEvenWallMs, wallMs - clockOffsetMs);
 }
 
 /**
@@ -121,7 +146,8 @@ export function foldLedger(records: readonly TransactionRecord[], now: Now): Led
  * The same end told twice is one end.
  * @throws InvariantError when it can't follow what is there: an outcome without its intent, a second intent for a hash, …
  */
-export function applyRecord(ledger: Ledger, record: TransactionRecord, atMs: number): void {
+export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): void {
+  if (isNote(record)) return applyNote(ledger, record);
   ledger.ownNodes.add(record.node);
   ledger.newestAtWallMs.set(
     record.node,
@@ -193,12 +219,30 @@ export function applyRecord(ledger: Ledger, record: TransactionRecord, atMs: num
   }
 }
 
+function applyNote(ledger: Ledger, note: NoteRecord): void {
+  switch (note.kind) {
+    case "clock":
+      ledger.clockOffsetMs += note.jumpMs;
+      break;
+    case "repaired":
+      ledger.repair = { historyFromWallMs: note.historyFromWallMs, rebuilt: new Set() };
+      break;
+    case "rebuilt":
+      ledger.repair?.rebuilt.add(note.node);
+      break;
+    default:
+      unreachable(note);
+  }
+}
+
 /**
  * A foreign payment is recorded when it is seen, and once more when one seen pending has ended: with its amount if it
  * settled, with none if it failed. One that the log has as failed and LND as settled is counted too.
  */
 function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void {
-  const { paymentHash, node, peer, ownPeer, channelPoint, channelId, amountSat, pending } = record;
+  const { paymentHash, node, peer, ownPeer, channelPoint, channelId, amountSat, pending, paidAtWallMs } = record;
+  // Never in the future, whatever the clock was when it was paid.
+  const paidAtMs = atMs - Math.max(0, record.atWallMs - (paidAtWallMs ?? record.atWallMs));
   const known = ledger.payments.get(paymentHash);
   if (known) {
     invariant(known.foreign && known.state === "reserved" && !pending, `foreign payment ${paymentHash} is in the log`);
@@ -210,7 +254,7 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     } else {
       invariant(amountSat === known.amountSat, `foreign payment ${paymentHash} changed its amount`);
       known.state = "settled";
-      known.settledAtMs = atMs;
+      known.settledAtMs = paidAtMs;
       ledger.paidHashes.set(paymentHash, "settled");
     }
     return;
@@ -229,8 +273,12 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     requestId: undefined,
     expiresAtWallMs: 0,
     reservedAtMs: atMs,
-    settledAtMs: pending ? undefined : atMs,
+    settledAtMs: pending ? undefined : paidAtMs,
   });
+  if (channelPoint !== undefined) {
+    const key = sideKey(node, channelPoint);
+    ledger.lastAttemptAtMs.set(key, Math.max(paidAtMs, ledger.lastAttemptAtMs.get(key) ?? -Infinity));
+  }
   move(ledger, record, amountSat);
 }
 

@@ -1,7 +1,7 @@
 import type { AuditConfig } from "../config/config.ts";
 import { messageOf, TightropeError } from "../domain/errors.ts";
 import { openCore, readBlocks } from "./hypercore_log.ts";
-import { decodeEvent, decodeTransaction, recordToJson } from "./record_codec.ts";
+import { decodeEvent, decodeLogRecord, recordToJson } from "./record_codec.ts";
 
 /** How often a followed log is looked at. */
 const pollMs = 250;
@@ -29,7 +29,7 @@ export async function* readRecords(
 ): AsyncGenerator<Readonly<Record<string, unknown>>> {
   const name = log === "events" ? config.eventLog : config.transactionHistory;
   for await (const block of readLog(`${config.storagePath}/${name}`, options)) {
-    yield log === "events" ? decodeEvent(block) : recordToJson(decodeTransaction(block));
+    yield log === "events" ? decodeEvent(block) : recordToJson(decodeLogRecord(block));
   }
 }
 

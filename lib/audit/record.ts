@@ -55,6 +55,49 @@ export interface ForeignRecord {
   readonly amountSat: Sat;
   /** Settled, or still in flight when it was seen. */
   readonly pending: boolean;
+  /** When it can have been settled at the latest, if that is longer ago than the record; windows count from then. */
+  readonly paidAtWallMs?: number;
+}
+
+/** A line of the transaction log about the log itself. */
+export type NoteRecord = ClockRecord | RepairedRecord | RebuiltRecord;
+
+/** Everything that a transaction log holds. */
+export type LogRecord = TransactionRecord | NoteRecord;
+
+/** The wall clock was set while the program ran, or the machine slept: no limit's period ages by that. */
+export interface ClockRecord {
+  readonly kind: "clock";
+  /** By the clock as it is now. */
+  readonly atWallMs: number;
+  /** By how much it is ahead of where it would be by itself; negative: it was set back. */
+  readonly jumpMs: number;
+}
+
+/** `tightrope repair` began this log in place of a damaged one. */
+export interface RepairedRecord {
+  readonly kind: "repaired";
+  readonly atWallMs: number;
+  /** What was wrong. */
+  readonly reason: string;
+  /** How many of the damaged log's records follow here. */
+  readonly keptRecords: number;
+  /** Where the damaged log lies now: the name of a folder in the data directory; empty if there was none. */
+  readonly setAside: string;
+  /** Payments since then may be missing here and are read from the Lightning nodes; absent: from the first on. */
+  readonly historyFromWallMs?: number;
+}
+
+/** After a repair: all that a node of ours lists as its payments is in this log now. */
+export interface RebuiltRecord {
+  readonly kind: "rebuilt";
+  readonly atWallMs: number;
+  readonly node: NodePubkey;
+}
+
+/** Whether a record is about the log itself. */
+export function isNote(record: LogRecord): record is NoteRecord {
+  return record.kind === "clock" || record.kind === "repaired" || record.kind === "rebuilt";
 }
 
 /** What the event log tells of. */

@@ -9,7 +9,15 @@ import {
 } from "../domain/ids.ts";
 import type { LogLevel } from "../env/logger.ts";
 import { maskKeys, redactSecrets } from "./mask.ts";
-import { type EventKind, eventKinds, type EventRecord, recordVersion, type TransactionRecord } from "./record.ts";
+import {
+  type EventKind,
+  eventKinds,
+  type EventRecord,
+  type LogRecord,
+  type NoteRecord,
+  recordVersion,
+  type TransactionRecord,
+} from "./record.ts";
 
 /**
  * Records on disk: one line of JSON per Hypercore block, times as ISO 8601 in UTC, amounts as decimal strings, channel
@@ -22,7 +30,7 @@ const logLevels = ["debug", "info", "warn", "error"] as const satisfies readonly
 /** 21 million bitcoin. */
 const maxMsat = 2_100_000_000_000_000_000n;
 
-export function encodeTransaction(record: TransactionRecord): Uint8Array {
+export function encodeTransaction(record: LogRecord): Uint8Array {
   return encodeJson(redactSecrets(recordToJson(record)));
 }
 
@@ -36,12 +44,13 @@ function encodeJson(json: unknown): Uint8Array {
 }
 
 /** The record as plain JSON, in the order in which people read it: what the log holds and `log --json` prints. */
-export function recordToJson(record: TransactionRecord | EventRecord): Record<string, unknown> {
+export function recordToJson(record: LogRecord | EventRecord): Record<string, unknown> {
   const { atWallMs, kind, ...rest } = record;
   const json: Record<string, unknown> = { v: recordVersion, at: isoOf(atWallMs), kind };
   for (const [key, value] of Object.entries(rest)) {
     if (value === undefined) continue;
-    if (key === "expiresAtWallMs") json["expiresAt"] = isoOf(value as number);
+    const time = /^(.*(?:At|From))WallMs$/.exec(key)?.[1];
+    if (time !== undefined) json[time] = isoOf(value as number);
     else json[key] = typeof value === "bigint" ? value.toString() : value;
   }
   return json;
@@ -51,7 +60,38 @@ function isoOf(wallMs: number): string {
   return new Date(wallMs).toISOString();
 }
 
-/** @throws TightropeError if the bytes are no record, or one of a newer format */
+/** @throws TightropeError if the bytes are no record of a transaction log, or one of a newer format */
+export function decodeLogRecord(bytes: Uint8Array): LogRecord {
+  const fields = readFields(bytes);
+  const kind = fields.text("kind");
+  const decoded = (): NoteRecord | undefined => {
+    switch (kind) {
+      case "clock":
+        return { kind, atWallMs: fields.time("at"), jumpMs: fields.parsed("jumpMs", parseWhole) };
+      case "repaired": {
+        const historyFromWallMs = fields.optionalTime("historyFrom");
+        return {
+          kind,
+          atWallMs: fields.time("at"),
+          reason: fields.text("reason"),
+          keptRecords: fields.parsed("keptRecords", parseWhole),
+          setAside: fields.text("setAside"),
+          ...(historyFromWallMs === undefined ? {} : { historyFromWallMs }),
+        };
+      }
+      case "rebuilt":
+        return { kind, atWallMs: fields.time("at"), node: fields.parsed("node", parseNodePubkey) };
+      default:
+        return undefined;
+    }
+  };
+  const note = decoded();
+  if (note === undefined) return decodeTransaction(bytes);
+  fields.assertNothingLeft();
+  return note;
+}
+
+/** @throws TightropeError if the bytes are no record of a payment, or one of a newer format */
 export function decodeTransaction(bytes: Uint8Array): TransactionRecord {
   const fields = readFields(bytes);
   const kind = fields.text("kind");
@@ -89,7 +129,8 @@ export function decodeTransaction(bytes: Uint8Array): TransactionRecord {
         return { ...request(), kind, role: fields.exactly("role", "payee") };
       case "cancelled":
         return { ...request(), kind, role: fields.exactly("role", "payee"), reason: fields.text("reason") };
-      case "foreign":
+      case "foreign": {
+        const paidAtWallMs = fields.optionalTime("paidAt");
         return {
           ...common(),
           kind,
@@ -97,7 +138,9 @@ export function decodeTransaction(bytes: Uint8Array): TransactionRecord {
           channelPoint: fields.optional("channelPoint", parseChannelPoint),
           channelId: fields.optional("channelId", parseShortChannelId),
           pending: fields.flag("pending"),
+          ...(paidAtWallMs === undefined ? {} : { paidAtWallMs }),
         };
+      }
       default:
         throw fields.damaged(`kind is ${JSON.stringify(kind)}`);
     }
@@ -169,10 +212,11 @@ class Fields {
 
   /** Milliseconds since 1970 of an ISO time exactly as this program writes it. */
   time(key: string): number {
-    return this.parsed(key, (value) => {
-      const wallMs = typeof value === "string" ? Date.parse(value) : NaN;
-      return Number.isNaN(wallMs) || isoOf(wallMs) !== value ? undefined : wallMs;
-    });
+    return this.parsed(key, parseTime);
+  }
+
+  optionalTime(key: string): number | undefined {
+    return this.optional(key, parseTime);
   }
 
   /** A field that this format doesn't have would be lost when the ledger is built from what was read. */
@@ -217,6 +261,15 @@ function damagedRecord(message: string, cause?: unknown): TightropeError {
     "Restore the data directory from a backup; what was paid since is read from the Lightning node",
     { cause },
   );
+}
+
+function parseTime(value: unknown): number | undefined {
+  const wallMs = typeof value === "string" ? Date.parse(value) : NaN;
+  return Number.isNaN(wallMs) || isoOf(wallMs) !== value ? undefined : wallMs;
+}
+
+function parseWhole(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
 }
 
 function parseMsat(text: unknown): Msat | undefined {

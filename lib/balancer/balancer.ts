@@ -5,6 +5,7 @@ import type { Now } from "../env/clock.ts";
 import type { Random } from "../env/random.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { historyDeadlines, historyTimers, onHistory, readHistory } from "./history.ts";
+import { startClock, watchClock } from "./clocks.ts";
 import type { BalancerEvent, Effect, NodeRef } from "./io.ts";
 import { hint, nodeDeadlines, type NodeHandlers, nodeTimers, onNodeEvent, onPolled, refreshShared } from "./nodes.ts";
 import {
@@ -86,6 +87,8 @@ export function createBalancer(config: BalancerConfig): BalancerState {
  */
 export function stepBalancer(state: BalancerState, event: BalancerEvent, now: Now, random: Random): Effect[] {
   const step: Step = { state, now, random, effects: [] };
+  // First, so that it stands before whatever is dated by the clock as it is now.
+  if (state.started) watchClock(step);
   handle(step, event);
   if (state.started) {
     peerTimers(step, peerHandlers);
@@ -200,6 +203,7 @@ function start(step: Step, { transactions, pauses }: Extract<BalancerEvent, { ki
   const { state, now } = step;
   state.started = true;
   state.ledger = foldLedger(transactions, now);
+  startClock(step);
   forgetSettled(state.ledger, now.atMs - longestPeriodMs(state.config.limits));
   const payments = openPayments(state.ledger);
   // Never sent again: LND is asked how each one stands.

@@ -1,6 +1,6 @@
 import type { AuditSink, LogHead } from "../audit/audit_sink.ts";
 import type { Pause } from "../audit/pause.ts";
-import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import type { EventRecord, LogRecord } from "../audit/record.ts";
 import { TightropeError } from "../domain/errors.ts";
 import type { Clock, Now } from "../env/clock.ts";
 import { callNode, type LightningNode } from "../lightning/node.ts";
@@ -27,7 +27,7 @@ export interface DriverParts {
 
 /** What the log held at start, and what was paused. */
 export interface DriverStart {
-  readonly transactions: readonly TransactionRecord[];
+  readonly transactions: readonly LogRecord[];
   readonly head: LogHead;
   readonly pauses: readonly Pause[];
 }
@@ -146,6 +146,11 @@ export class Driver {
             this.#take({ kind: "log-head", ...head });
             this.#take({ kind: "appended", appendId: effect.appendId });
           }),
+        );
+        break;
+      case "note":
+        this.#run(
+          this.#parts.audit.appendTransaction(effect.record).then((head) => this.#take({ kind: "log-head", ...head })),
         );
         break;
       case "event":

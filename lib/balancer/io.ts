@@ -1,5 +1,5 @@
 import type { Pause } from "../audit/pause.ts";
-import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import type { EventRecord, LogRecord, NoteRecord, TransactionRecord } from "../audit/record.ts";
 import type { NodeCall, NodeEvent, NodeReply } from "../lightning/node.ts";
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
 
@@ -11,7 +11,7 @@ export type BalancerEvent =
   /** Once, first: every record of the transaction log, oldest first, and what was paused before. */
   | {
     readonly kind: "started";
-    readonly transactions: readonly TransactionRecord[];
+    readonly transactions: readonly LogRecord[];
     readonly pauses: readonly Pause[];
   }
   | { readonly kind: "node"; readonly node: NodeRef; readonly event: NodeEvent }
@@ -40,6 +40,8 @@ export type BalancerEvent =
 export type Effect =
   | { readonly kind: "call"; readonly callId: number; readonly node: NodeRef; readonly call: NodeCall }
   | { readonly kind: "append"; readonly appendId: number; readonly record: TransactionRecord }
+  /** A line of the transaction log about the log itself, in its place among the appends. Nothing waits for it. */
+  | { readonly kind: "note"; readonly record: NoteRecord }
   /** Event log and screen. Nothing waits for it. */
   | { readonly kind: "event"; readonly record: EventRecord }
   | { readonly kind: "send"; readonly connection: ConnectionId; readonly frame: Uint8Array }

@@ -11,6 +11,7 @@ import { decidePayment } from "../policy/payment.ts";
 import { invoiceTag, parseMemo } from "../protocol/memo.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
+import { evenWallMsOf } from "./clocks.ts";
 import { channelName, nameOf, sats } from "./names.ts";
 import { applyChannels, facts, pollSoon, settingsOf, targetOf } from "./nodes.ts";
 import { isPause, pausedBy, wholePause } from "./pauses.ts";
@@ -225,6 +226,7 @@ function decide(step: Step, request: Request, node: NodeState): void {
     totalOutflowSat: totalOutflowSat(ledger, (pubkey) => isOwn(state, pubkey)),
     atMs: now.atMs,
     wallMs: now.wallMs,
+    evenWallMs: evenWallMsOf(state, now.atMs),
   });
   if (decision.kind === "refuse") {
     const { retryAfterMs, maxTokensSat } = decision;

@@ -45,6 +45,11 @@ export interface BalancerState {
   /** Why all paying is stopped. */
   breaker: string | undefined;
   ledger: Ledger;
+  /**
+   * The last look at the clocks that showed both going together, and the even wall clock at that moment: the wall clock as
+   * limits know it, which goes on with the monotonic one, whatever the wall clock is set to.
+   */
+  clock: { readonly atMs: number; readonly wallMs: number; readonly evenWallMs: number };
   logHead: { length: number; treeHash: string };
   /** Names calls, appends and requests under way. */
   nextId: number;
@@ -300,6 +305,7 @@ export function createState(config: BalancerConfig): BalancerState {
     drained: false,
     breaker: undefined,
     ledger: createLedger(),
+    clock: { atMs: 0, wallMs: 0, evenWallMs: 0 },
     logHead: { length: 0, treeHash: "" },
     nextId: 1,
     calls: new Map(),

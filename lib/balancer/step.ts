@@ -1,5 +1,5 @@
 import { applyRecord } from "../audit/ledger.ts";
-import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import type { EventRecord, NoteRecord, TransactionRecord } from "../audit/record.ts";
 import type { Now } from "../env/clock.ts";
 import { type Random, randomFraction } from "../env/random.ts";
 import type { NodeCall } from "../lightning/node.ts";
@@ -39,6 +39,12 @@ export function append(step: Step, record: TransactionRecord, purpose: AppendPur
   const appendId = step.state.nextId++;
   step.state.appends.set(appendId, purpose);
   step.effects.push({ kind: "append", appendId, record });
+}
+
+/** Writes a record about the log itself. */
+export function note(step: Step, record: NoteRecord): void {
+  applyRecord(step.state.ledger, record, step.now.atMs);
+  step.effects.push({ kind: "note", record });
 }
 
 /** Tells the operator. */

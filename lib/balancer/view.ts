@@ -4,6 +4,7 @@ import type { Sat } from "../domain/amounts.ts";
 import type { ChannelPoint, NodePubkey, RequestId, ShortChannelId, SwarmKey } from "../domain/ids.ts";
 import { remainingSat } from "../policy/budget.ts";
 import { askingSat, shareOf, totalSat } from "../policy/share.ts";
+import { evenWallMsOf } from "./clocks.ts";
 import { settingsOf, targetOf } from "./nodes.ts";
 import { wholePause } from "./pauses.ts";
 import { type BalancerState, isOwn, nodeByPubkey, type NodeState, type Side } from "./state.ts";
@@ -135,6 +136,7 @@ function viewSide(state: BalancerState, node: NodeState, side: Side, atMs: numbe
       limits: limitsFor(state.config.limits, targetOf(node, channel)),
       payments: state.ledger.payments.values(),
       atMs: atMs ?? -Infinity,
+      evenWallMs: evenWallMsOf(state, atMs ?? state.clock.atMs),
     }),
   };
 }

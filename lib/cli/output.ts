@@ -1,4 +1,4 @@
-import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import { type EventRecord, isNote, type LogRecord, type NoteRecord, type TransactionRecord } from "../audit/record.ts";
 import { formatSat } from "../domain/amounts.ts";
 import { messageOf, TightropeError } from "../domain/errors.ts";
 import { formatShortChannelId, parseShortChannelId } from "../domain/ids.ts";
@@ -87,14 +87,14 @@ export function formatEventLine(record: EventRecord, format: LogFormat, options:
  * decimal string), `amountSat`, `feeMsat`, `paymentHash`, `peer`, `reason` where they apply, then what else it holds.
  * Amounts are JSON numbers: every amount of satoshis is exact as one. A `feeMsat` above 2^53 would be a string.
  */
-export function formatRecordJson(record: EventRecord | TransactionRecord): string {
+export function formatRecordJson(record: EventRecord | LogRecord): string {
   const first = ["kind", "role", "channelPoint", "channelId", "amountSat", "feeMsat", "paymentHash", "peer", "reason"];
   const out: Record<string, unknown> = { at: new Date(record.atWallMs).toISOString() };
   const source: Readonly<Record<string, unknown>> = { ...record, atWallMs: undefined };
   for (const name of [...first, ...Object.keys(source).filter((name) => !first.includes(name))]) {
     const value = source[name];
     if (value === undefined) continue;
-    if (name === "expiresAtWallMs") out.expiresAt = new Date(Number(value)).toISOString();
+    if (name.endsWith("WallMs")) out[name.slice(0, -"WallMs".length)] = new Date(Number(value)).toISOString();
     else out[name] = value;
   }
   return toJson(out);
@@ -109,8 +109,9 @@ function toJson(value: unknown): string {
 }
 
 /** A record of either log as one line for people. */
-export function formatRecordText(record: EventRecord | TransactionRecord, options: OutputOptions): string {
-  return "message" in record ? formatEventText(record, options) : formatTransactionText(record, options);
+export function formatRecordText(record: EventRecord | LogRecord, options: OutputOptions): string {
+  if ("message" in record) return formatEventText(record, options);
+  return isNote(record) ? formatNoteText(record, options) : formatTransactionText(record, options);
 }
 
 function formatEventText(record: EventRecord, options: OutputOptions): string {
@@ -123,6 +124,28 @@ function formatEventText(record: EventRecord, options: OutputOptions): string {
   const tail = ids.length === 0 ? "" : `  ${paint("dim", ids.join("  "))}`;
   const time = paint("dim", formatTime(record.atWallMs));
   return `${time}  ${paint(levelInks[record.level], record.kind.padEnd(18))}  ${printable(record.message)}${tail}`;
+}
+
+/** A line about the log itself. */
+function formatNoteText(record: NoteRecord, options: OutputOptions): string {
+  const paint = painter(options.colour);
+  const kind = paint(record.kind === "repaired" ? "boldRed" : "yellow", record.kind.padEnd(9));
+  return `${paint("dim", formatTime(record.atWallMs))}  log    ${kind}  ${printable(noteSentence(record))}`;
+}
+
+function noteSentence(record: NoteRecord): string {
+  switch (record.kind) {
+    case "clock": {
+      const seconds = Math.round(Math.abs(record.jumpMs) / 1_000);
+      return `the clock was set ${seconds} s ${record.jumpMs > 0 ? "forward" : "back"}`;
+    }
+    case "repaired": {
+      const aside = record.setAside === "" ? "" : `; the damaged log lies in ${record.setAside}`;
+      return `begun anew, since ${record.reason}; ${record.keptRecords} records were kept${aside}`;
+    }
+    case "rebuilt":
+      return `all payments that node ${shortKey(record.node)} lists are in this log`;
+  }
 }
 
 const transactionInks: Readonly<Record<TransactionRecord["kind"], Ink>> = {

@@ -49,6 +49,12 @@ export interface AuditConfig {
   readonly shouldMask: readonly string[];
 }
 
+/**
+ * `rolling`: whatever the last period's length saw counts. `fixed`: periods follow each other, aligned to the UTC epoch (4h:
+ * at 0, 4, 8 o'clock UTC), and each begins with nothing spent, so that around a boundary twice the limit may pass.
+ */
+export type PeriodKind = "rolling" | "fixed";
+
 /** The settings that may be given for all, per node alias, per channel, and per `alias:channelId`. */
 export interface BalanceSettings {
   readonly enabled: boolean;
@@ -59,6 +65,8 @@ export interface BalanceSettings {
   readonly maxTransactionsPeriodMs: number;
   readonly maxAmountPerPeriodSat: Sat;
   readonly maxAmountPeriodMs: number;
+  /** How both periods run. */
+  readonly periodKind: PeriodKind;
   /** Share of the channel that this node wants to hold, 0 to 1. */
   readonly balancePoint: number;
   /** How far below `balancePoint` the share may fall before this node asks. */
@@ -94,10 +102,16 @@ export interface SettingsTarget {
  */
 export type LimitScope = "node" | "channel";
 
+/** What a limit counts over in time. */
+export interface Period {
+  readonly periodMs: number;
+  readonly periodKind: PeriodKind;
+}
+
 /** Every limit that applies to payments over one side of a channel. All must hold. */
 export interface ScopedLimits {
-  readonly counts: readonly { readonly scope: LimitScope; readonly max: number; readonly periodMs: number }[];
-  readonly amounts: readonly { readonly scope: LimitScope; readonly maxSat: Sat; readonly periodMs: number }[];
+  readonly counts: readonly (Period & { readonly scope: LimitScope; readonly max: number })[];
+  readonly amounts: readonly (Period & { readonly scope: LimitScope; readonly maxSat: Sat })[];
   /** `node`: over all channels with the remote node. */
   readonly netOutflows: readonly { readonly scope: LimitScope; readonly maxSat: Sat }[];
   /** Over all nodes of other instances together. */

@@ -187,6 +187,7 @@ function settingsOf(written: WrittenSettings): Partial<BalanceSettings> {
     maxTransactionsPeriodMs: written.maxTransactionsPeriod,
     maxAmountPerPeriodSat: written.maxAmountPerPeriod,
     maxAmountPeriodMs: written.maxAmountPeriod,
+    periodKind: written.periodKind,
     balancePoint: written.balancePoint,
     deadzone: written.deadzone,
     refreshRateMs: written.refreshRate,

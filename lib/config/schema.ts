@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { type Sat, sat } from "../domain/amounts.ts";
 import { type NodePubkey, parseNodePubkey } from "../domain/ids.ts";
-import type { SettingsId } from "./config.ts";
+import type { PeriodKind, SettingsId } from "./config.ts";
 import { decodeCertificate, type Decoded, decodeMacaroon } from "./credentials.ts";
 import { reservedDataNames } from "./data_paths.ts";
 import { durationForms, formatDurationMs, parseDurationMs } from "./duration.ts";
@@ -147,6 +147,10 @@ export const settingFields = {
   maxTransactionsPeriod: durationMs(secondMs, 366 * dayMs),
   maxAmountPerPeriod: amountSat(0),
   maxAmountPeriod: durationMs(secondMs, 366 * dayMs),
+  periodKind: scalar(
+    "rolling or fixed",
+    (text): PeriodKind | undefined => text === "rolling" || text === "fixed" ? text : undefined,
+  ),
   balancePoint: share,
   deadzone: share,
   refreshRate: durationMs(100, dayMs),
@@ -162,6 +166,7 @@ export const defaultSettings = {
   maxTransactionsPeriodMs: 4 * 60 * 60 * secondMs,
   maxAmountPerPeriodSat: sat(100_000_000),
   maxAmountPeriodMs: 4 * 60 * 60 * secondMs,
+  periodKind: "rolling" as PeriodKind,
   balancePoint: 0.5,
   deadzone: 0.1,
   refreshRateMs: 10 * secondMs,
@@ -177,6 +182,7 @@ const optionalSettings = {
   maxTransactionsPeriod: settingFields.maxTransactionsPeriod.optional(),
   maxAmountPerPeriod: settingFields.maxAmountPerPeriod.optional(),
   maxAmountPeriod: settingFields.maxAmountPeriod.optional(),
+  periodKind: settingFields.periodKind.optional(),
   balancePoint: settingFields.balancePoint.optional(),
   deadzone: settingFields.deadzone.optional(),
   refreshRate: settingFields.refreshRate.optional(),

@@ -14,8 +14,8 @@ export function nodeSettingsFor(limits: LimitsConfig, alias: string): BalanceSet
 
 /**
  * The limits of one side of a channel, each with its scope. Within a scope the more specific replaces the other; a
- * channel's own limit stands beside its node's. A period given without its count (or the reverse) takes the other from
- * the settings above it.
+ * channel's own limit stands beside its node's. Of count, period and its kind, what isn't given is
+ * taken from the settings above it.
  */
 export function limitsFor(limits: LimitsConfig, target: SettingsTarget): ScopedLimits {
   const node = nodeSettingsFor(limits, target.alias);
@@ -27,15 +27,19 @@ export function limitsFor(limits: LimitsConfig, target: SettingsTarget): ScopedL
   const withChannel = (...keys: (keyof BalanceSettings)[]) =>
     sets(...keys) ? [...scoped, { scope: "channel" as const, settings: channel }] : scoped;
   return {
-    counts: withChannel("maxTransactionsPerPeriod", "maxTransactionsPeriodMs").map(({ scope, settings }) => ({
+    counts: withChannel("maxTransactionsPerPeriod", "maxTransactionsPeriodMs", "periodKind").map((
+      { scope, settings },
+    ) => ({
       scope,
       max: settings.maxTransactionsPerPeriod,
       periodMs: settings.maxTransactionsPeriodMs,
+      periodKind: settings.periodKind,
     })),
-    amounts: withChannel("maxAmountPerPeriodSat", "maxAmountPeriodMs").map(({ scope, settings }) => ({
+    amounts: withChannel("maxAmountPerPeriodSat", "maxAmountPeriodMs", "periodKind").map(({ scope, settings }) => ({
       scope,
       maxSat: settings.maxAmountPerPeriodSat,
       periodMs: settings.maxAmountPeriodMs,
+      periodKind: settings.periodKind,
     })),
     netOutflows: withChannel("maxNetOutflowSat").map(({ scope, settings }) => ({
       scope,

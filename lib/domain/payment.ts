@@ -50,6 +50,8 @@ export interface PaymentSummary {
   readonly status: PaymentStatus;
   readonly amountMsat: Msat;
   readonly createdAtWallMs: number;
+  /** When the last of the HTLCs that paid it was settled, by the node's clock; absent if none was, or it names no time. */
+  readonly resolvedAtWallMs?: number;
   /** From the invoice, where there was one. */
   readonly destination: NodePubkey | undefined;
   readonly memo: string;

@@ -46,6 +46,8 @@ export interface PaymentQuestion {
   readonly totalOutflowSat: Sat;
   readonly atMs: number;
   readonly wallMs: number;
+  /** The wall clock as limits know it; see BudgetQuestion. */
+  readonly evenWallMs: number;
 }
 
 export type PaymentDecision =
@@ -99,11 +101,12 @@ const checkSize: Check = (question) => {
   return undefined;
 };
 
-const checkLimits: Check = ({ node, channel, tokensSat, settings, limits, payments, lastAttemptAtMs, atMs }) => {
+const checkLimits: Check = (question) => {
+  const { node, channel, tokensSat, settings, limits, payments, lastAttemptAtMs, atMs, evenWallMs } = question;
   const waitMs = lastAttemptAtMs === undefined ? 0 : lastAttemptAtMs + settings.minTimeBetweenPaymentsMs - atMs;
   if (waitMs > 0) return refuseUntil("too-soon", waitMs);
   const { channelPoint } = channel;
-  const budget = checkBudget({ node, channelPoint, amountSat: tokensSat, limits, payments, atMs });
+  const budget = checkBudget({ node, channelPoint, amountSat: tokensSat, limits, payments, atMs, evenWallMs });
   return budget.kind === "exceeded" ? refuseUntil(budget.reason, budget.retryAfterMs) : undefined;
 };
 

@@ -1,6 +1,6 @@
 import type { AuditSink, LogHead } from "../audit/audit_sink.ts";
 import type { Pause } from "../audit/pause.ts";
-import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import type { EventRecord, LogRecord } from "../audit/record.ts";
 import type { AuditConfig } from "../config/config.ts";
 import type { Random } from "../env/random.ts";
 import { auditRights } from "./rights.ts";
@@ -47,16 +47,16 @@ export class AuditWorker implements AuditSink {
   }
 
   /** Every record of the transaction log, oldest first. */
-  async readTransactions(): Promise<TransactionRecord[]> {
-    const records: TransactionRecord[] = [];
+  async readTransactions(): Promise<LogRecord[]> {
+    const records: LogRecord[] = [];
     while (true) {
-      const batch = await this.handle.call("transactions", recordsPerCall) as TransactionRecord[];
+      const batch = await this.handle.call("transactions", recordsPerCall) as LogRecord[];
       records.push(...batch);
       if (batch.length < recordsPerCall) return records;
     }
   }
 
-  async appendTransaction(record: TransactionRecord): Promise<LogHead> {
+  async appendTransaction(record: LogRecord): Promise<LogHead> {
     return await this.handle.call("appendTransaction", record) as LogHead;
   }
 

@@ -2,7 +2,7 @@
 import { AuditService } from "../audit/audit_service.ts";
 import { encodePauses, type Pause } from "../audit/pause.ts";
 import { readPauses, takeResume } from "../audit/pause_file.ts";
-import type { EventRecord, TransactionRecord } from "../audit/record.ts";
+import type { EventRecord, LogRecord } from "../audit/record.ts";
 import type { AuditConfig } from "../config/config.ts";
 import { type DataPaths, dataPaths } from "../config/data_paths.ts";
 import { InvariantError } from "../domain/errors.ts";
@@ -14,7 +14,7 @@ import { servePort } from "./serve_port.ts";
 const pausePollMs = 500;
 
 let service: AuditService | undefined;
-let reading: AsyncGenerator<TransactionRecord> | undefined;
+let reading: AsyncGenerator<LogRecord> | undefined;
 let pausePoll: ReturnType<typeof setInterval> | undefined;
 
 function opened(): AuditService {
@@ -47,9 +47,9 @@ const port = servePort({
     return { head: service.heads.transactions, swarmSeed: service.swarmSeed, pauses };
   },
   /** The next `count` transactions, from the first on; fewer at the end. */
-  async transactions(count: number): Promise<TransactionRecord[]> {
+  async transactions(count: number): Promise<LogRecord[]> {
     reading ??= opened().readTransactions();
-    const records: TransactionRecord[] = [];
+    const records: LogRecord[] = [];
     while (records.length < count) {
       const { done, value } = await reading.next();
       if (done) break;
@@ -57,7 +57,7 @@ const port = servePort({
     }
     return records;
   },
-  appendTransaction: (record: TransactionRecord) => opened().appendTransaction(record),
+  appendTransaction: (record: LogRecord) => opened().appendTransaction(record),
   appendEvent: (record: EventRecord) => opened().appendEvent(record),
   pause: (reason: string) => opened().pause(reason, systemClock.now().wallMs),
   async close(): Promise<void> {

@@ -8,7 +8,7 @@ import {
   openPayments,
   sideKey,
 } from "../../lib/audit/ledger.ts";
-import type { TransactionRecord } from "../../lib/audit/record.ts";
+import type { LogRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import { msat, sat } from "../../lib/domain/amounts.ts";
 import { InvariantError } from "../../lib/domain/errors.ts";
 import {
@@ -155,6 +155,29 @@ Deno.test("foldLedger() never lets a clock that was ahead make the records befor
   const records = [intent("01"), settled("01", { atWallMs: 2_000 }), intent("02", { atWallMs: aDay })];
   const ledger = foldLedger(records, { atMs: 0, wallMs: 3_000 });
   assert.equal(ledger.payments.get(hash("01"))?.settledAtMs, -1_000);
+});
+
+Deno.test("foldLedger() takes away what the clock was set by, and lets no correction of it make a record older", () => {
+  const aDay = 86_400_000;
+  const first = [intent("01"), settled("01", { atWallMs: 2_000 })];
+  const ageAt = (wallMs: number, ...more: LogRecord[]) =>
+    -foldLedger([...first, ...more], { atMs: 0, wallMs }).payments.get(hash("01"))!.settledAtMs!;
+  const forward: LogRecord = { kind: "clock", atWallMs: aDay + 5_000, jumpMs: aDay };
+  const back: LogRecord = { kind: "clock", atWallMs: 9_000, jumpMs: -aDay };
+  assert.equal(ageAt(aDay + 7_000, forward), 5_000);
+  // It was set forward while nothing ran, and put right while the program ran.
+  assert.equal(ageAt(12_000, back), 10_000);
+  assert.equal(ageAt(12_000, forward, back), 10_000);
+});
+
+Deno.test("a foreign payment counts from when it was settled, if that is known", () => {
+  const { requestId: _requestId, expiresAtWallMs: _expiry, ...rest } = payer;
+  const foreign: LogRecord = {
+    ...{ ...rest, kind: "foreign", pending: false, paymentHash: hash("01") },
+    ...{ atWallMs: 60_000, paidAtWallMs: 20_000 },
+  };
+  const { payments } = foldLedger([foreign], { atMs: 0, wallMs: 60_000 });
+  assert.equal([...payments.values()][0]!.settledAtMs, -40_000);
 });
 
 Deno.test("foldLedger() never lets a clock that was set back make a record older", () => {

@@ -3,9 +3,10 @@ import fc from "fast-check";
 import { msat, sat } from "../../lib/domain/amounts.ts";
 import { TightropeError } from "../../lib/domain/errors.ts";
 import { parseRequestId, parseShortChannelId } from "../../lib/domain/ids.ts";
-import type { EventRecord, TransactionRecord } from "../../lib/audit/record.ts";
+import type { EventRecord, LogRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import {
   decodeEvent,
+  decodeLogRecord,
   decodeTransaction,
   encodeEvent,
   encodeTransaction,
@@ -164,4 +165,21 @@ Deno.test("decodeEvent() refuses what is no event", () => {
   ) {
     assert.throws(() => decodeEvent(bytes(json)), TightropeError);
   }
+});
+
+Deno.test("notes about the log itself are read back as they were written", () => {
+  const notes: readonly LogRecord[] = [
+    { kind: "clock", atWallMs: startWallMs, jumpMs: -86_400_000 },
+    { kind: "repaired", atWallMs: startWallMs, reason: "it was short", keptRecords: 17, setAside: "log.damaged-1" },
+    {
+      ...{ kind: "repaired", atWallMs: startWallMs, reason: "it was short", keptRecords: 0, setAside: "" },
+      historyFromWallMs: startWallMs - 1,
+    },
+    { kind: "rebuilt", atWallMs: startWallMs, node: node("A") },
+    { ...record("foreign", 1), paidAtWallMs: startWallMs - 5 } as LogRecord,
+    record("intent", 2),
+  ];
+  for (const note of notes) assert.deepEqual(decodeLogRecord(encodeTransaction(note)), note);
+  const unknown = new TextEncoder().encode('{"v":1,"at":"2026-01-01T00:00:00.000Z","kind":"clock","jumpMs":1,"x":1}');
+  assert.throws(() => decodeLogRecord(unknown), /unknown field x/);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Pause, type PauseScope, sameScope } from "../../lib/audit/pause.ts";
-import type { EventKind, EventRecord, TransactionRecord } from "../../lib/audit/record.ts";
+import type { EventKind, EventRecord, LogRecord, NoteRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import {
   type BalancerConfig,
   type BalancerState,
@@ -158,6 +158,8 @@ export class TestInstance {
   readonly swarmKey;
   /** What is on disk: it survives a crash. */
   readonly disk: TransactionRecord[] = [];
+  /** What is on disk of the log itself, each after so many of the others. */
+  readonly notes: { after: number; record: NoteRecord }[] = [];
   readonly events: EventRecord[] = [];
   readonly effects: Effect[] = [];
   state: BalancerState;
@@ -179,6 +181,7 @@ export class TestInstance {
   #nodes: SimNode[] = [];
   #transport: Transport | undefined;
   #life = 0;
+  #unwritten = 0;
 
   constructor(harness: Harness, options: InstanceOptions, number: number) {
     this.harness = harness;
@@ -214,7 +217,8 @@ export class TestInstance {
     const alive = () => life === this.#life;
     this.state = this.#create();
     this.drained = false;
-    this.take({ kind: "started", transactions: structuredClone(this.disk), pauses: this.pauses });
+    this.#unwritten = 0;
+    this.take({ kind: "started", transactions: structuredClone(this.log), pauses: this.pauses });
     this.#nodes = this.options.nodes.map((pubkey) =>
       new SimNode({ host: this.harness.network, pubkey, latencyMs: callMs })
     );
@@ -296,9 +300,11 @@ export class TestInstance {
         return;
       }
       case "append": {
+        this.#unwritten++;
         const done = () => {
           if (!alive()) return;
           if (this.diskHangs) return this.harness.after(10, done);
+          this.#unwritten--;
           this.disk.push(effect.record);
           this.take({ kind: "log-head", length: this.disk.length, treeHash: "ab".repeat(32) });
           this.take({ kind: "appended", appendId: effect.appendId });
@@ -308,6 +314,12 @@ export class TestInstance {
       case "event":
         this.events.push(effect.record);
         return;
+      case "note": {
+        const after = this.disk.length + this.#unwritten;
+        return this.harness.after(appendMs, () => {
+          if (alive()) this.notes.push({ after, record: effect.record });
+        });
+      }
       case "send":
         return this.#transport?.send(effect.connection, effect.frame);
       case "disconnect":
@@ -324,6 +336,12 @@ export class TestInstance {
         this.drained = true;
         return;
     }
+  }
+
+  /** The whole log, as the next start reads it. */
+  get log(): LogRecord[] {
+    const notesAfter = (count: number) => this.notes.flatMap(({ after, record }) => after === count ? [record] : []);
+    return [...notesAfter(0), ...this.disk.flatMap((record, index) => [record, ...notesAfter(index + 1)])];
   }
 
   /** What the log says, in short: `payer intent 400000`. */

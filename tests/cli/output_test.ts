@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { EventRecord, TransactionRecord } from "../../lib/audit/record.ts";
+import type { EventRecord, NoteRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import { exitCodeOf } from "../../lib/cli/exit_codes.ts";
 import {
   formatError,
@@ -9,6 +9,7 @@ import {
   formatRecordText,
   isShown,
 } from "../../lib/cli/output.ts";
+import { fromStored } from "../../lib/cli/stored_record.ts";
 import { configError } from "../../lib/config/problem.ts";
 import { msat, sat } from "../../lib/domain/amounts.ts";
 import { InvariantError, TightropeError } from "../../lib/domain/errors.ts";
@@ -59,6 +60,29 @@ const transactions: readonly TransactionRecord[] = [
     pending: true,
   },
 ];
+
+const notes: readonly NoteRecord[] = [
+  { kind: "clock", atWallMs, jumpMs: -3_600_000 },
+  {
+    ...{ kind: "repaired", atWallMs, reason: "it had 17 records, but had 23", keptRecords: 17 },
+    setAside: "transaction-log.damaged-1",
+    historyFromWallMs: atWallMs - 1,
+  },
+  { kind: "rebuilt", atWallMs, node: base.node },
+];
+
+Deno.test("notes about the log itself are written for people and as JSON", () => {
+  assert.deepEqual(notes.map((note) => formatRecordText(note, { colour: false }).replace(/^\S+ \S+ +/, "")), [
+    "log    clock      the clock was set 3600 s back",
+    "log    repaired   begun anew, since it had 17 records, but had 23; 17 records were kept; the damaged log lies in " +
+    "transaction-log.damaged-1",
+    `log    rebuilt    all payments that node ${base.node.slice(0, 10)}… lists are in this log`,
+  ]);
+  for (const note of notes) {
+    const json = JSON.parse(formatRecordJson(note));
+    assert.deepEqual(fromStored({ v: 1, ...json }), note);
+  }
+});
 
 const event: EventRecord = {
   atWallMs,

@@ -75,6 +75,7 @@ limits:
     maxTransactionsPeriod: 1d
     maxAmountPerPeriod: 5000000
     maxAmountPeriod: 90m
+    periodKind: fixed
     balancePoint: 0.4
     deadzone: .05
     refreshRate: 500ms
@@ -108,6 +109,7 @@ limits:
       maxTransactionsPeriodMs: 86_400_000,
       maxAmountPerPeriodSat: 5_000_000n,
       maxAmountPeriodMs: 5_400_000,
+      periodKind: "fixed",
       balancePoint: 0.4,
       deadzone: 0.05,
       refreshRateMs: 500,

@@ -48,8 +48,8 @@ Deno.test("settingsFor() knows a channel by any of its ids", () => {
 
 Deno.test("limitsFor() counts the base and an alias over the node", () => {
   assert.deepEqual(limitsFor(given(["alice", { maxTransactionsPerPeriod: 5 }]), target), {
-    counts: [{ scope: "node", max: 5, periodMs: 14_400_000 }],
-    amounts: [{ scope: "node", maxSat: sat(100_000_000), periodMs: 14_400_000 }],
+    counts: [{ scope: "node", max: 5, periodMs: 14_400_000, periodKind: "rolling" }],
+    amounts: [{ scope: "node", maxSat: sat(100_000_000), periodMs: 14_400_000, periodKind: "rolling" }],
     netOutflows: [{ scope: "node", maxSat: sat(10_000_000) }],
     netOutflowTotalSat: sat(10_000_000),
   });
@@ -62,14 +62,24 @@ Deno.test("limitsFor() puts a channel's own limit beside its node's", () => {
   );
   const { counts, amounts, netOutflows } = limitsFor(all, target);
   assert.deepEqual(counts, [
-    { scope: "node", max: 20, periodMs: 14_400_000 },
-    { scope: "channel", max: 20, periodMs: 1_000 },
+    { scope: "node", max: 20, periodMs: 14_400_000, periodKind: "rolling" },
+    { scope: "channel", max: 20, periodMs: 1_000, periodKind: "rolling" },
   ]);
   assert.deepEqual(amounts, [
-    { scope: "node", maxSat: sat(100_000_000), periodMs: 14_400_000 },
-    { scope: "channel", maxSat: sat(6), periodMs: 14_400_000 },
+    { scope: "node", maxSat: sat(100_000_000), periodMs: 14_400_000, periodKind: "rolling" },
+    { scope: "channel", maxSat: sat(6), periodMs: 14_400_000, periodKind: "rolling" },
   ]);
   assert.deepEqual(netOutflows, [{ scope: "node", maxSat: sat(10_000_000) }, { scope: "channel", maxSat: sat(8) }]);
+});
+
+Deno.test("limitsFor() hands on how periods run, for a channel too", () => {
+  const { counts, amounts } = limitsFor(given(["channel", { periodKind: "fixed" }]), target);
+  assert.deepEqual([...counts, ...amounts].map(({ scope, periodKind }) => [scope, periodKind]), [
+    ["node", "rolling"],
+    ["channel", "fixed"],
+    ["node", "rolling"],
+    ["channel", "fixed"],
+  ]);
 });
 
 Deno.test("longestPeriodMs() spans every period in the configuration", () => {

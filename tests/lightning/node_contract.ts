@@ -261,10 +261,14 @@ export function nodeContract(
     assert.deepEqual(rest, []);
     const { pubkey } = await settle(payee.getInfo());
     assert.deepEqual(
-      { ...first, index: undefined, createdAtWallMs: undefined, status: first?.status.kind },
+      {
+        ...{ ...first, index: undefined, createdAtWallMs: undefined, status: first?.status.kind },
+        resolvedAtWallMs: first?.resolvedAtWallMs !== undefined && first.resolvedAtWallMs >= first.createdAtWallMs,
+      },
       {
         index: undefined,
         createdAtWallMs: undefined,
+        resolvedAtWallMs: true,
         status: "settled",
         paymentHash: paid.paymentHash,
         amountMsat: amountSat * 1_000n,

@@ -5,6 +5,8 @@ import { checkBudget, remainingSat, type SpentPayment } from "../../lib/policy/b
 import { alice, carol, otherPoint, point } from "./fixtures.ts";
 
 const hourMs = 3_600_000;
+/** The even wall clock at the question: a quarter past some hour, UTC. */
+const epochMs = Date.UTC(2026, 0, 1, 7, 15);
 
 function paid(amountSat: number, settledAtMs: number | undefined, over: Partial<SpentPayment> = {}): SpentPayment {
   const state = settledAtMs === undefined ? "reserved" : "settled";
@@ -14,9 +16,15 @@ function paid(amountSat: number, settledAtMs: number | undefined, over: Partial<
 function limited(over: Partial<ScopedLimits>): ScopedLimits {
   return { counts: [], amounts: [], netOutflows: [], netOutflowTotalSat: sat(0), ...over };
 }
-const threeAnHour = limited({ counts: [{ scope: "node", max: 3, periodMs: hourMs }] });
-const thousandAnHour = limited({ amounts: [{ scope: "node", maxSat: sat(1_000), periodMs: hourMs }] });
-const hundredOverThis = limited({ amounts: [{ scope: "channel", maxSat: sat(100), periodMs: hourMs }] });
+const threeAnHour = limited({ counts: [{ scope: "node", max: 3, periodMs: hourMs, periodKind: "rolling" }] });
+const thousandAnHour = limited({
+  amounts: [{ scope: "node", maxSat: sat(1_000), periodMs: hourMs, periodKind: "rolling" }],
+});
+const hundredOverThis = limited({
+  amounts: [{ scope: "channel", maxSat: sat(100), periodMs: hourMs, periodKind: "rolling" }],
+});
+
+const fixed = limited({ counts: [{ scope: "node", max: 3, periodMs: hourMs, periodKind: "fixed" }] });
 
 interface Case {
   name: string;
@@ -100,6 +108,31 @@ const cases: Case[] = [
     want: { reason: "too-much", retryAfterMs: hourMs },
   },
   {
+    name: "lets a fixed period begin with nothing spent",
+    limits: fixed,
+    payments: [paid(1, 2 * hourMs - 900_001), paid(1, 2 * hourMs - 900_002), paid(1, 2 * hourMs - 900_003)],
+    want: "within",
+  },
+  {
+    name: "counts a fixed period from its boundary, and says when the next begins",
+    limits: fixed,
+    payments: [paid(1, 2 * hourMs - 900_000), paid(1, 2 * hourMs - 5), paid(1, 2 * hourMs)],
+    want: { reason: "too-many", retryAfterMs: 2_700_000 },
+  },
+  {
+    name: "counts what is pending in the fixed period that is now",
+    limits: fixed,
+    payments: [1, 2, 3].map(() => paid(1, undefined)),
+    want: { reason: "too-many", retryAfterMs: undefined },
+  },
+  {
+    name: "promises the next fixed period for an amount that fits it",
+    limits: limited({ amounts: [{ scope: "node", maxSat: sat(100), periodMs: hourMs, periodKind: "fixed" }] }),
+    payments: [paid(60, 2 * hourMs - 1), paid(30, undefined)],
+    amountSat: 20,
+    want: { reason: "too-much", retryAfterMs: 2_700_000 },
+  },
+  {
     name: "needs every limit to hold",
     limits: { ...thousandAnHour, amounts: [...thousandAnHour.amounts, ...hundredOverThis.amounts] },
     payments: [],
@@ -113,6 +146,7 @@ for (const { name, limits, payments, amountSat = 1, want } of cases) {
       ...{ node: alice, channelPoint: point, limits, payments },
       amountSat: sat(amountSat),
       atMs: 2 * hourMs,
+      evenWallMs: epochMs,
     });
     assert.deepEqual(verdict, want === "within" ? { kind: "within" } : { kind: "exceeded", ...want });
   });
@@ -120,7 +154,7 @@ for (const { name, limits, payments, amountSat = 1, want } of cases) {
 
 Deno.test("remainingSat() is what the narrowest limit leaves", () => {
   const limits = { ...thousandAnHour, amounts: [...thousandAnHour.amounts, ...hundredOverThis.amounts] };
-  const question = { node: alice, channelPoint: point, limits, atMs: 2 * hourMs };
+  const question = { node: alice, channelPoint: point, limits, atMs: 2 * hourMs, evenWallMs: epochMs };
   assert.equal(remainingSat({ ...question, payments: [paid(30, undefined)] }), 70n);
   assert.equal(remainingSat({ ...question, payments: [paid(950, 2 * hourMs, { channelPoint: otherPoint })] }), 50n);
   assert.equal(remainingSat({ ...question, payments: [paid(2_000, 2 * hourMs)] }), 0n);

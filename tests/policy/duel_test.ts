@@ -82,7 +82,7 @@ class Duel {
         requestOpen: false,
         paymentOpen: false,
       },
-      ...{ payments: [], lastAttemptAtMs: undefined, atMs: 0, wallMs: 0 },
+      ...{ payments: [], lastAttemptAtMs: undefined, atMs: 0, wallMs: 0, evenWallMs: 0 },
       ...{ positionSat: sat(0), channelPositionSat: sat(0), totalOutflowSat: sat(0) },
     });
     if (decision.kind === "pay") {

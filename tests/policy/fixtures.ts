@@ -21,6 +21,7 @@ export const settings: BalanceSettings = {
   maxTransactionsPeriodMs: 14_400_000,
   maxAmountPerPeriodSat: sat(100_000_000),
   maxAmountPeriodMs: 14_400_000,
+  periodKind: "rolling",
   balancePoint: 0.5,
   deadzone: 0.1,
   refreshRateMs: 10_000,

@@ -41,6 +41,7 @@ const good: PaymentQuestion = {
   totalOutflowSat: sat(0),
   atMs: 1_000_000,
   wallMs,
+  evenWallMs: wallMs,
 };
 
 function asked(tokens: number, over: Partial<PaymentQuestion> = {}): PaymentQuestion {

@@ -170,6 +170,8 @@ function paymentFailure(reason: PaymentFailureReason): PaymentFailure {
  * @param invoice what LND decoded from its payment_request; undefined where there was none
  */
 export function paymentSummary(payment: Payment, invoice: DecodedInvoice | undefined): PaymentSummary {
+  const paying = payment.htlcs.filter((htlc) => htlc.status === HTLCAttempt_HTLCStatus.SUCCEEDED);
+  const resolvedAtWallMs = Math.max(0, ...paying.map((htlc) => Number(htlc.resolveTimeNs / 1_000_000n)));
   return {
     index: payment.paymentIndex,
     paymentHash: hashOf(payment.paymentHash, "a payment"),
@@ -178,6 +180,7 @@ export function paymentSummary(payment: Payment, invoice: DecodedInvoice | undef
     createdAtWallMs: payment.creationTimeNs > 0n
       ? Number(payment.creationTimeNs / 1_000_000n)
       : Number(payment.creationDate) * 1000,
+    ...(resolvedAtWallMs === 0 ? {} : { resolvedAtWallMs }),
     destination: invoice?.destination,
     memo: invoice?.memo ?? "",
   };

@@ -102,12 +102,15 @@ export function paymentStatus(payment: SimPayment): Exclude<PaymentStatus, { kin
 /** @param decoding of the payment's own invoice; undefined for a payment to a bare hash */
 export function paymentSummary(payment: SimPayment, decoding: Bolt11Decoding | undefined): PaymentSummary {
   const invoice = decoding?.kind === "invoice" ? decoding.invoice : undefined;
+  const paying = payment.htlcs.filter((htlc) => htlc.status === "SUCCEEDED");
+  const resolvedAtWallMs = Math.floor(Math.max(0, ...paying.map((htlc) => htlc.resolvedAtWallMs)));
   return {
     index: payment.paymentIndex,
     paymentHash: payment.paymentHash,
     status: paymentStatus(payment),
     amountMsat: payment.valueMsat,
     createdAtWallMs: Math.floor(payment.createdAtWallMs),
+    ...(resolvedAtWallMs === 0 ? {} : { resolvedAtWallMs }),
     destination: invoice?.payee,
     memo: invoice?.description ?? "",
   };
