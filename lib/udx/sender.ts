@@ -329,12 +329,13 @@ export class Sender<R extends Route> {
     this.#setTimer("zero-window", nowMs + this.rtt.rtoMs);
   }
 
-  /** @param mtuBytes the size of its IP packet at most */
-  #sendNew(route: R, nowMs: number, mtuBytes = this.#mtu.beforeSending(nowMs)): SentPacket<R> {
+  /** @param isTailProbe keeps it small, so that it also gets through where the path has stopped carrying large ones */
+  #sendNew(route: R, nowMs: number, isTailProbe = false): SentPacket<R> {
+    const mtuBytes = isTailProbe ? BASE_MTU_BYTES : this.#mtu.beforeSending(nowMs);
     const headersBytes = HEADER_BYTES + overheadBytes(route);
     const payloadBytes = Math.min(this.#queue.bytes, mtuBytes - headersBytes);
     // Not while the remote changes, as in libudx: the new path has more to show first.
-    const padding = payloadBytes > 0 && this.#changedAtSeq === null && mtuBytes === this.#mtu.bytes
+    const padding = payloadBytes > 0 && !isTailProbe && this.#changedAtSeq === null
       ? this.#mtu.padding(headersBytes + payloadBytes)
       : 0;
     const bytes = this.#allocate(HEADER_BYTES + padding + payloadBytes);
@@ -636,8 +637,7 @@ export class Sender<R extends Route> {
     this.#probes++;
     if (this.#probes === 1 && this.#recovery !== "timeout") this.#retransmitAtMs = nowMs + this.rtt.rtoMs;
     // The windows don't hold a probe back, and sending sets the timer of the next one.
-    // Small, so that it also gets through where the path has stopped carrying large ones.
-    this.#probe = sendsNew ? this.#sendNew(this.#route, nowMs, BASE_MTU_BYTES) : this.#sendAgain(again!, nowMs);
+    this.#probe = sendsNew ? this.#sendNew(this.#route, nowMs, true) : this.#sendAgain(again!, nowMs);
   }
 
   /** The last packet, whose delivery shows what is missing before it; in recovery the first, which is in the way. */

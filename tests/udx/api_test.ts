@@ -195,7 +195,7 @@ Deno.test("UDXStream.flush(): true when acknowledged, false when closed first or
   const flushed = scene.a.flush();
   await sleep(0);
   scene.a.destroy();
-  // udx-native leaves this promise pending for ever.
+  // udx-native says true, delivered or not.
   assert.equal(await flushed, false);
 });
 

@@ -186,3 +186,26 @@ Deno.test("StreamMachine hides the padding of a probe from the other side's read
   assert.ok(pair.b.received.equals(bytes));
   assert.deepEqual(probes, [255, 45]);
 });
+
+Deno.test("StreamMachine's tail loss probes with new data are small", () => {
+  const pair = new Pair();
+  pair.a.machine.write(pattern(300_000));
+  runUntilReceived(pair, 300_000);
+  pair.run(undefined, pair.nowMs + 1000);
+  assert.equal(pair.a.machine.mtuBytes, 1500);
+  // Nothing comes back from now on, so the whole window goes out, and then a probe.
+  const sizes: number[] = [];
+  const atMs: number[] = [];
+  pair.intercept = (from, bytes) => {
+    if (from === pair.a) {
+      sizes.push(bytes.length + IP_OVERHEAD_BYTES);
+      atMs.push(pair.nowMs);
+    }
+    return true;
+  };
+  pair.a.machine.write(pattern(3_000_000));
+  const startMs = pair.nowMs;
+  pair.run(() => atMs.at(-1)! > startMs + 20, startMs + 500);
+  assert.equal(sizes[0], 1500);
+  assert.equal(sizes.at(-1), 1200);
+});
