@@ -111,6 +111,30 @@ export class UDXStream extends Duplex implements SocketStream {
     return this.#machine.congestion.windowPackets;
   }
 
+  /** What BBR is doing, by libudx's numbers: 0 startup, 1 drain, 2 probing for bandwidth, 3 for round trips. */
+  get bbrState(): 0 | 1 | 2 | 3 {
+    const { mode } = this.#machine.congestion;
+    switch (mode) {
+      case "startup":
+        return 0;
+      case "drain":
+        return 1;
+      case "probe-bandwidth":
+        return 2;
+      case "probe-rtt":
+        return 3;
+      default: {
+        const never: never = mode;
+        return never;
+      }
+    }
+  }
+
+  /** Bytes of data per second that the path carries, as far as BBR knows. */
+  get bbrBandwidth(): number {
+    return this.#machine.bandwidthBytesPerSecond;
+  }
+
   get rtoCount(): number {
     return this.#machine.timeouts;
   }

@@ -138,6 +138,11 @@ export class StreamMachine<R extends Route> {
     return this.#sender.congestion;
   }
 
+  /** What the path carries of our data as far as it is known, bytes per second. */
+  get bandwidthBytesPerSecond(): number {
+    return Math.floor(this.#sender.congestion.bandwidthPerMs * 1000 * this.#sender.maxPayloadBytes);
+  }
+
   /** Size of an IP packet we send. */
   get mtuBytes(): number {
     return this.#sender.mtuBytes;

@@ -115,6 +115,7 @@ Deno.test("UDXStream's getters and toJSON() unconnected, connected and destroyed
   };
   assert.deepEqual(unconnected.toJSON(), blank);
   assert.deepEqual([unconnected.localHost, unconnected.localFamily, unconnected.localPort], [null, 0, 0]);
+  assert.deepEqual([unconnected.bbrState, unconnected.bbrBandwidth], [0, 0]);
   assert.equal(unconnected.userData, null);
   const remotePort = sockets[1]!.address()!.port;
   const remote = { remoteId: 2, remoteHost: LOOPBACK, remoteFamily: 4, remotePort };
@@ -135,6 +136,21 @@ Deno.test("UDXStream counts bytes in flight with its own headers, and what it se
   assert.equal(scene.a.inflight, 25);
   assert.equal(scene.a.packetsTransmitted, 1);
   assert.equal(scene.a.bytesTransmitted, 25);
+});
+
+Deno.test("UDXStream tells what BBR has found out, by libudx's numbers", async () => {
+  await using scene = new Scene();
+  const { a, b } = scene;
+  b.resume();
+  const states = new Set<number>();
+  while (!states.has(2)) {
+    a.write(new Uint8Array(1_000_000));
+    await a.flush();
+    states.add(a.bbrState);
+  }
+  // More than a packet per second, in bytes; and no fractions.
+  assert.ok(Number.isInteger(a.bbrBandwidth) && a.bbrBandwidth > 1500, String(a.bbrBandwidth));
+  assert.deepEqual([b.bbrState, b.bbrBandwidth], [0, 0], "it sent nothing");
 });
 
 Deno.test("UDXStream's events when both sides end", async () => {
