@@ -235,6 +235,21 @@ alike("a closed window is probed with a heartbeat, and data follows when it open
   return [said, await stranger.stream.call("flush")];
 });
 
+alike("a window that closes doesn't keep what got lost before from being repeated", async (end) => {
+  const stranger = await Stranger.meet(end);
+  const { stream } = stranger;
+  if (end.is === "udx-native") await stream.poke("rto", 50);
+  await stream.write("lost");
+  const said: unknown[] = [await stranger.heard()];
+  said.push(await stranger.say(packet(MESSAGE, { window: 0 })));
+  await stream.write("waits");
+  said.push(await stranger.heard());
+  while ((await stranger.repeated()).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  said.push(await stranger.say(packet(0, { ack: 1 })));
+  said.push(await stranger.say(packet(0, { ack: 2 })));
+  return [said, await stream.call("flush")];
+});
+
 alike("a heartbeat is sent byte for byte", async (end) => {
   const stranger = await Stranger.meet(end, { seq: 9, ack: 7 });
   await stranger.stream.call("setKeepalive", 5);
