@@ -1,0 +1,225 @@
+import { sat, satToMsat } from "../../lib/domain/amounts.ts";
+import type { ChannelSnapshot } from "../../lib/domain/channel.ts";
+import { type NodePubkey, parsePaymentHash, type PaymentHash } from "../../lib/domain/ids.ts";
+import type { NodeCall, NodeCalls, NodeReply } from "../../lib/lightning/node.ts";
+import { drawSecretKey, pubkeyOf, signLndMessage } from "../../lib/lightning/sim/node_key.ts";
+import { SeededRandom } from "../../lib/env/seeded_random.ts";
+import { channel as sample } from "../policy/fixtures.ts";
+
+/**
+ * Two Lightning nodes with one channel between them, as plain data: an explorer copies it thousands of times. It knows as
+ * much of LND as the two parties of a rebalance can tell from outside.
+ */
+export interface Lnd {
+  /** What each node holds of the channel. */
+  readonly localSat: [number, number];
+  readonly invoices: Map<PaymentHash, ModelInvoice>;
+  /** All of them the payer's; AlreadyExists for a second one with the same hash. */
+  readonly payments: Map<PaymentHash, ModelPayment>;
+  made: number;
+}
+
+export interface ModelInvoice {
+  readonly owner: Owner;
+  readonly amountSat: number;
+  readonly memo: string;
+  readonly expiresAtWallMs: number;
+  state: "open" | "settled" | "cancelled";
+}
+
+/** `claimed`: the payee has the preimage out and the money, the payer hasn't heard of it. */
+export interface ModelPayment {
+  readonly owner: Owner;
+  readonly amountSat: number;
+  readonly index: number;
+  state: "in-flight" | "claimed" | "settled" | "failed";
+}
+
+/** Which of the two nodes. */
+export type Owner = 0 | 1;
+
+const secretKeys = [drawSecretKey(new SeededRandom(1)), drawSecretKey(new SeededRandom(2))] as const;
+export const pubkeys: readonly [NodePubkey, NodePubkey] = [pubkeyOf(secretKeys[0]), pubkeyOf(secretKeys[1])];
+const invoicePrefix = "lnbcrt1";
+
+export function createLnd(localSat: [number, number]): Lnd {
+  return { localSat, invoices: new Map(), payments: new Map(), made: 0 };
+}
+
+export function nodeInfo(owner: Owner): NodeCalls["getInfo"]["result"] {
+  return { pubkey: pubkeys[owner], alias: owner === 0 ? "payer" : "payee", network: "regtest", version: "model" };
+}
+
+/** What LND answers to anything but `pay`, at once. */
+export function answer(lnd: Lnd, owner: Owner, call: NodeCall, wallMs: number): NodeReply {
+  const { method } = call;
+  switch (method) {
+    case "getInfo":
+      return { ok: true, method, value: nodeInfo(owner) };
+    case "listChannels":
+      return { ok: true, method, value: [snapshot(lnd, owner)] };
+    case "listPayments":
+      return { ok: true, method, value: listPayments(lnd, owner, call.args[0]) };
+    case "addInvoice": {
+      const [{ amountSat, memo, expirySec }] = call.args;
+      const paymentHash = parsePaymentHash((++lnd.made).toString(16).padStart(64, "0"))!;
+      const expiresAtWallMs = wallMs + expirySec * 1000;
+      lnd.invoices.set(paymentHash, { owner, amountSat: Number(amountSat), memo, expiresAtWallMs, state: "open" });
+      return { ok: true, method, value: { paymentHash, invoice: invoicePrefix + paymentHash } };
+    }
+    case "lookupInvoice": {
+      const [paymentHash] = call.args;
+      const invoice = lnd.invoices.get(paymentHash);
+      if (invoice?.owner !== owner) return { ok: true, method, value: undefined };
+      const state = stateAt(invoice, wallMs);
+      const settled = state === "settled";
+      return {
+        ok: true,
+        method,
+        value: {
+          paymentHash,
+          state,
+          amountPaidMsat: satToMsat(sat(settled ? invoice.amountSat : 0)),
+          paidOver: settled ? [sample.shortChannelId] : [],
+        },
+      };
+    }
+    case "cancelInvoice": {
+      const invoice = lnd.invoices.get(call.args[0]);
+      if (invoice?.owner !== owner || invoice.state === "settled") return refused(method, "it can't be cancelled");
+      invoice.state = "cancelled";
+      return { ok: true, method, value: undefined };
+    }
+    case "decodeInvoice": {
+      const paymentHash = parsePaymentHash(call.args[0].slice(invoicePrefix.length));
+      const invoice = paymentHash && lnd.invoices.get(paymentHash);
+      if (!paymentHash || !invoice) return refused(method, "it is no invoice");
+      const { amountSat, memo, expiresAtWallMs } = invoice;
+      return {
+        ok: true,
+        method,
+        value: {
+          destination: pubkeys[invoice.owner],
+          paymentHash,
+          amountMsat: satToMsat(sat(amountSat)),
+          memo,
+          createdAtWallMs: wallMs,
+          expiresAtWallMs,
+          finalCltvBlocks: 80,
+          routeHintCount: 0,
+          blindedPathCount: 0,
+          amp: false,
+        },
+      };
+    }
+    case "signMessage":
+      return {
+        ok: true,
+        method,
+        value: signLndMessage(new TextEncoder().encode(call.args[0]), secretKeys[owner]),
+      };
+    case "trackPayment": {
+      const payment = lnd.payments.get(call.args[0]);
+      return {
+        ok: true,
+        method,
+        value: payment?.owner === owner ? paymentStatus(payment) : { kind: "not-found" },
+      };
+    }
+    case "pay":
+      throw new Error("a payment takes more than one step: startPayment()");
+  }
+}
+
+/** LND took the call: from now on the HTLC is out. @returns why not, if it didn't */
+export function startPayment(
+  lnd: Lnd,
+  paymentHash: PaymentHash,
+  owner: Owner,
+  wallMs: number,
+): string | undefined {
+  const invoice = lnd.invoices.get(paymentHash);
+  if (!invoice || wallMs >= invoice.expiresAtWallMs) return "invoice expired";
+  const known = lnd.payments.get(paymentHash);
+  if (known && known.state !== "failed") return "AlreadyExists";
+  const { amountSat } = invoice;
+  lnd.payments.set(paymentHash, { owner, amountSat, index: lnd.payments.size + 1, state: "in-flight" });
+  return undefined;
+}
+
+/** Whether the payee's node would take the HTLC now. */
+export function canClaim(lnd: Lnd, paymentHash: PaymentHash, wallMs: number): boolean {
+  const invoice = lnd.invoices.get(paymentHash);
+  return invoice !== undefined && stateAt(invoice, wallMs) === "open";
+}
+
+/** The payee's node takes the HTLC: the money has moved, whether the payer knows or not. */
+export function claim(lnd: Lnd, paymentHash: PaymentHash): void {
+  const payment = lnd.payments.get(paymentHash)!;
+  payment.state = "claimed";
+  lnd.invoices.get(paymentHash)!.state = "settled";
+  lnd.localSat[payment.owner] -= payment.amountSat;
+  lnd.localSat[1 - payment.owner]! += payment.amountSat;
+}
+
+export function paymentStatus(payment: ModelPayment): NodeCalls["trackPayment"]["result"] {
+  switch (payment.state) {
+    case "in-flight":
+    case "claimed":
+      return { kind: "in-flight" };
+    case "failed":
+      return { kind: "failed", failure: "incorrect-details" };
+    case "settled":
+      return {
+        kind: "settled",
+        amountMsat: satToMsat(sat(payment.amountSat)),
+        feeMsat: satToMsat(sat(0)),
+        routes: [[{ channelId: sample.shortChannelId, pubkey: pubkeys[1 - payment.owner]! }]],
+      };
+  }
+}
+
+export function stateAt(invoice: ModelInvoice, wallMs: number): ModelInvoice["state"] {
+  return invoice.state === "open" && wallMs >= invoice.expiresAtWallMs ? "cancelled" : invoice.state;
+}
+
+function listPayments(lnd: Lnd, owner: Owner, afterIndex: bigint): NodeCalls["listPayments"]["result"] {
+  return [...lnd.payments].filter(([, payment]) => payment.owner === owner && payment.index > afterIndex)
+    .map(([paymentHash, payment]) => {
+      const invoice = lnd.invoices.get(paymentHash)!;
+      return {
+        index: BigInt(payment.index),
+        paymentHash,
+        status: paymentStatus(payment),
+        amountMsat: satToMsat(sat(payment.amountSat)),
+        createdAtWallMs: invoice.expiresAtWallMs,
+        destination: pubkeys[invoice.owner],
+        memo: invoice.memo,
+      };
+    });
+}
+
+function snapshot(lnd: Lnd, owner: Owner): ChannelSnapshot {
+  let unsettledSat = 0;
+  let localSat = lnd.localSat[owner];
+  for (const payment of lnd.payments.values()) {
+    const out = payment.state === "in-flight" || (payment.state === "claimed" && payment.owner === owner);
+    if (!out) continue;
+    unsettledSat += payment.amountSat;
+    if (payment.owner === owner && payment.state === "in-flight") localSat -= payment.amountSat;
+  }
+  const totalSat = lnd.localSat[0] + lnd.localSat[1];
+  const remoteSat = totalSat - localSat - unsettledSat;
+  return {
+    ...sample,
+    remotePubkey: pubkeys[1 - owner]!,
+    initiator: owner === 0,
+    localSat: sat(localSat),
+    remoteSat: sat(remoteSat),
+    unsettledSat: sat(unsettledSat),
+  };
+}
+
+function refused(method: NodeCall["method"], message: string): NodeReply {
+  return { ok: false, method, kind: "failed", message, remedy: "" };
+}
