@@ -43,7 +43,10 @@ function whatIsLeft(world: World): string | undefined {
       if (known === undefined || !known.nodes.every((node) => world.isHonest(node))) continue;
       const name = `${instance.name}: ${channel.alias}'s side of the channel with ${world.nameOf(channel.peer)}`;
       if (!channel.watched) return `${name} isn't watched`;
-      if (channel.share >= channel.balancePoint - channel.deadzone - 1e-9) continue;
+      // A share is rounded down to a whole satoshi.
+      const held = channel.share * Number(channel.localSat + channel.remoteSat + channel.unsettledSat);
+      const least = channel.share === 0 ? 0 : held * (channel.balancePoint - channel.deadzone) / channel.share;
+      if (held >= least - 1) continue;
       const why = reasonFor(world, instance, channel.node, known);
       if (why !== undefined) {
         return `${name} holds ${
@@ -74,6 +77,9 @@ function reasonFor(world: World, instance: SimInstance, node: string, channel: W
   const decision = instance.decisions.get(`${node}/${channel.point}`);
   const said = decision?.reason ?? "nothing";
   if (payeeExcuses.includes(said)) return undefined;
+  // It is on its way, in many small payments.
+  const paid = world.watch.settled.findLast((one) => one.channelPoint === channel.point);
+  if (paid !== undefined && world.atMs - paid.atMs < 1_800_000) return undefined;
   const payer = world.instanceOf(channel.nodes.find((one) => one !== node)!);
   // Refusals go on as long as the reason does, at least one an hour.
   const refused = payer?.refusals.findLast(({ record }) => record.channelPoint === channel.point);

@@ -1,3 +1,4 @@
+import type { PauseScope } from "../../lib/audit/pause.ts";
 import { msat, sat } from "../../lib/domain/amounts.ts";
 import { unreachable } from "../../lib/domain/errors.ts";
 import type { NodePubkey } from "../../lib/domain/ids.ts";
@@ -15,19 +16,28 @@ export class Faults {
   constructor(world: World) {
     this.#world = world;
     world.hang = (node, forMs) => this.#hang(node, forMs);
-    for (const step of world.plan.steps) world.after(step.atMs, () => this.#happen(step));
+    for (const step of world.plan.steps) {
+      const { atMs, afterPaymentMs } = step;
+      const happen = () => this.#happen(step);
+      world.after(atMs, () => {
+        if (afterPaymentMs === undefined) return happen();
+        world.atNextPayment(() => world.after(afterPaymentMs, happen));
+      });
+    }
   }
 
   /** Ends every fault that is still there. */
   heal(): void {
     const world = this.#world;
     for (const undo of [...this.#lasting]) undo();
+    for (const node of world.nodes) world.troubleOf(node).contradicts = undefined;
     world.healed = true;
     world.tell("world", () => "the faults are over");
     world.network.run((network) => network.setTiming(recordedTiming));
     for (const instance of world.instances) {
+      instance.liveOn();
       instance.setWallRight();
-      if (instance.pauseFile) instance.setPaused(false);
+      if (instance.pauses.length > 0) instance.resume();
       instance.start();
     }
     for (const participant of world.participants) participant.heal?.();
@@ -63,7 +73,7 @@ export class Faults {
     const world = this.#world;
     if (world.healed) return;
     const { network } = world;
-    world.count(step.kind);
+    if (!countedByHits.has(step.kind)) world.count(step.kind);
     world.tell("world", () => describeStep(world, step));
     switch (step.kind) {
       case "traffic":
@@ -110,11 +120,14 @@ export class Faults {
       case "lnd-slow":
         return this.#trouble(step, "slowMs", step.delayMs, 0);
       case "requests-lost":
+        world.troubleOf(world.nodes[step.node]!).onlyPayments = step.onlyPayments;
         return this.#trouble(step, "requestsLost", step.percent, 0);
       case "answers-lost":
+        world.troubleOf(world.nodes[step.node]!).onlyPayments = step.onlyPayments;
         return this.#trouble(step, "answersLost", step.percent, 0);
       case "requests-late":
         world.troubleOf(world.nodes[step.node]!).lateMs = step.delayMs;
+        world.troubleOf(world.nodes[step.node]!).onlyPayments = step.onlyPayments;
         return this.#trouble(step, "requestsLate", step.percent, 0);
       case "streams-end": {
         const node = world.nodes[step.node]!;
@@ -124,6 +137,9 @@ export class Faults {
         return this.#trouble(step, "twice", true, false);
       case "payment-stuck":
         return this.#trouble(step, "stuckMs", step.forMs, 0);
+      case "lnd-contradicts":
+        world.troubleOf(world.nodes[step.node]!).contradicts = step.by;
+        return;
       case "attempts-fail":
         return network.failNextAttempts(world.nodes[step.node]!, step.count, world.dice.spread(1, 3_000));
       case "lists-lag":
@@ -186,7 +202,8 @@ export class Faults {
       }
       case "paused": {
         const instance = world.instances[step.instance]!;
-        return this.#while(step.forMs, () => instance.setPaused(true), () => instance.setPaused(false));
+        const scope = pauseScope(world, step.over);
+        return this.#while(step.forMs, () => instance.pause(scope), () => instance.resume());
       }
       default:
         return unreachable(step);
@@ -212,9 +229,32 @@ export class Faults {
   }
 }
 
+function pauseScope(world: World, over: Extract<Step, { kind: "paused" }>["over"]): PauseScope {
+  if (over === "all") return { kind: "all" };
+  if ("channel" in over) return { kind: "channel-point", channelPoint: world.channels[over.channel]!.point };
+  return { kind: "node", pubkey: world.nodes[over.node]! };
+}
+
+/** What lasts for a while and hits at random is counted by its hits, where it hits. */
+const countedByHits: ReadonlySet<Step["kind"]> = new Set([
+  "messages-lost",
+  "messages-repeated",
+  "messages-swapped",
+  "messages-damaged",
+  "messages-late",
+  "requests-lost",
+  "answers-lost",
+  "requests-late",
+  "payment-made-twice",
+  "payment-stuck",
+  "lnd-contradicts",
+  "append-rejected",
+  "disk-full",
+]);
+
 /** One step as a line of the trace. */
 export function describeStep(world: World, step: Step): string {
-  const { kind, atMs: _, ...rest } = step;
+  const { kind, atMs: _atMs, afterPaymentMs: _afterPaymentMs, ...rest } = step;
   const words = Object.entries(rest).map(([key, value]) => {
     switch (key) {
       case "node":
@@ -232,6 +272,8 @@ export function describeStep(world: World, step: Step): string {
       case "forMs":
       case "downMs":
         return `${key.slice(0, -2)} ${formatTime(value as number)}`;
+      case "over":
+        return JSON.stringify(value);
       default:
         return `${key} ${typeof value === "number" ? Math.round(value * 1000) / 1000 : value}`;
     }

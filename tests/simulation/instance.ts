@@ -1,5 +1,5 @@
 import { decodeTransaction, encodeTransaction } from "../../lib/audit/record_codec.ts";
-import type { Pause } from "../../lib/audit/pause.ts";
+import type { Pause, PauseScope } from "../../lib/audit/pause.ts";
 import type { EventRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import {
   type BalancerConfig,
@@ -50,7 +50,8 @@ export class SimInstance {
   /** The same, decoded. */
   readonly log: TransactionRecord[] = [];
   readonly diskTrouble: DiskTrouble = { slowMs: 0, full: false, rejectNext: undefined };
-  pauseFile = false;
+  /** What is paused, as its file says: it survives a crash. */
+  pauses: readonly Pause[] = [];
   state: BalancerState | undefined;
   /** The last thing told of each side of a channel. */
   readonly decisions = new Map<string, EventRecord>();
@@ -140,13 +141,16 @@ export class SimInstance {
     this.log.splice(0, this.log.length, ...this.disk.map(decodeTransaction));
     world.watch.started(this);
     this.take({ kind: "log-head", length: this.disk.length, treeHash: "ab".repeat(32) });
-    this.take({ kind: "started", transactions: [...this.log], pauses: pausesOf(this.pauseFile) });
+    this.take({ kind: "started", transactions: [...this.log], pauses: this.pauses });
+    // It may have died of its first effects.
+    if (!alive()) return;
     this.#links = this.nodes.map((pubkey, node) =>
       new LndLink(world, pubkey, (event) => {
         if (alive()) this.take({ kind: "node", node, event });
       })
     );
     for (const link of this.#links) link.watch();
+    if (!alive()) return;
     this.#memory = new MemoryTransport({
       localKey: this.swarmKey,
       random: this.#random,
@@ -163,6 +167,12 @@ export class SimInstance {
   /** The process dies before it has done `afterEffects` more effects. */
   dieSoon(afterEffects: number, lastWrite: "lost" | "torn" | "written", downMs: number): void {
     this.#crash ??= { left: afterEffects, lastWrite, downMs };
+  }
+
+  /** No death is planned any more. */
+  liveOn(): void {
+    this.#crash = undefined;
+    this.diskTrouble.rejectNext = undefined;
   }
 
   /** The process is gone at once, with what it had not written. */
@@ -219,9 +229,19 @@ export class SimInstance {
     this.world.watch.logRestored(this);
   }
 
-  setPaused(paused: boolean): void {
-    this.pauseFile = paused;
-    if (this.isRunning) this.take({ kind: "paused", pauses: pausesOf(paused), resumed: !paused });
+  /** The operator pauses something. */
+  pause(scope: PauseScope): void {
+    this.#setPauses([...this.pauses, { scope, by: "operator", reason: "", sinceWallMs: this.now().wallMs }], false);
+  }
+
+  /** The operator resumes everything. */
+  resume(): void {
+    this.#setPauses([], true);
+  }
+
+  #setPauses(pauses: readonly Pause[], resumed: boolean): void {
+    this.pauses = pauses;
+    if (this.isRunning) this.take({ kind: "paused", pauses, resumed });
   }
 
   endStreams(node: NodePubkey): void {
@@ -276,7 +296,9 @@ export class SimInstance {
         return this.#transportOf(effect.connection)?.markAuthenticated(effect.connection);
       case "pause":
         return this.world.after(writeMs, () => {
-          if (life === this.#life) this.setPaused(true);
+          if (life !== this.#life) return;
+          const pause: Pause = { scope: { kind: "all" }, by: "breaker", reason: effect.reason, sinceWallMs: 0 };
+          this.#setPauses([...this.pauses, pause], false);
         });
       case "drained":
         this.drained = true;
@@ -301,7 +323,7 @@ export class SimInstance {
       if (life !== this.#life || write === undefined) return;
       const { diskTrouble } = this;
       if (diskTrouble.full || diskTrouble.rejectNext !== undefined) {
-        this.world.count(diskTrouble.full ? "appends-on-full-disk" : "appends-rejected");
+        this.world.count(diskTrouble.full ? "disk-full" : "append-rejected");
         const written = !diskTrouble.full && diskTrouble.rejectNext === "written";
         diskTrouble.rejectNext = undefined;
         this.die(written ? "written" : "lost");
@@ -344,11 +366,23 @@ export class SimInstance {
       this.world.count(kind);
       return true;
     };
-    if (fault("messages-lost")) return;
+    if (fault("messages-lost")) {
+      // A transport that has lost something for good notices, sooner or later, and gives the connection up.
+      const swarm = this.#swarm;
+      return this.world.after(dice.spread(100, 60_000), () => swarm?.disconnect(connection));
+    }
     const bytes = frame.slice();
     if (fault("messages-damaged")) bytes[dice.below(bytes.length)]! ^= 1 << dice.below(8);
     const held = this.#held.get(connection);
-    if (held === undefined && fault("messages-swapped")) return void this.#held.set(connection, bytes);
+    if (held === undefined && fault("messages-swapped")) {
+      this.#held.set(connection, bytes);
+      // Where nothing follows it is only late.
+      return this.world.after(2_000, () => {
+        if (this.#held.get(connection) !== bytes) return;
+        this.#held.delete(connection);
+        this.#deliver({ kind: "frame", connection, frame: bytes });
+      });
+    }
     this.#held.delete(connection);
     const lateMs = fault("messages-late") ? dice.spread(10, 30_000) : 0;
     const frames = [bytes, ...(held ? [held] : []), ...(fault("messages-repeated") ? [bytes] : [])];
@@ -375,9 +409,4 @@ export class SimInstance {
   static short(pubkey: string): string {
     return pubkey.slice(0, 8);
   }
-}
-
-/** What stands in the pause file when everything is paused. */
-function pausesOf(paused: boolean): readonly Pause[] {
-  return paused ? [{ scope: { kind: "all" }, by: "operator", reason: "", sinceWallMs: 0 }] : [];
 }

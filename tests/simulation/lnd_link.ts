@@ -1,3 +1,4 @@
+import type { Msat } from "../../lib/domain/amounts.ts";
 import type { NodePubkey } from "../../lib/domain/ids.ts";
 import type { PaymentOutcome } from "../../lib/domain/payment.ts";
 import { LightningError, type NodeCall, type NodeEvent, type NodeReply } from "../../lib/lightning/node.ts";
@@ -19,15 +20,20 @@ export interface LndTrouble {
   requestsLost: number;
   answersLost: number;
   requestsLate: number;
+  /** Only calls that pay or look after a payment. */
+  onlyPayments: boolean;
   lateMs: number;
   /** Each payment is submitted twice, and the caller hears the loser's answer. */
   twice: boolean;
+  /** Tells wrongly, once, how a payment went. */
+  contradicts: "fee" | "hop" | undefined;
   /** Hangs for so long once a payment is on its way to it. */
   stuckMs: number;
 }
 
 export function noTrouble(): LndTrouble {
-  return { slowMs: 0, requestsLost: 0, answersLost: 0, requestsLate: 0, lateMs: 0, twice: false, stuckMs: 0 };
+  const calls = { slowMs: 0, requestsLost: 0, answersLost: 0, requestsLate: 0, onlyPayments: false, lateMs: 0 };
+  return { ...calls, twice: false, contradicts: undefined, stuckMs: 0 };
 }
 
 /** How long a call waits for a node that hangs. */
@@ -83,20 +89,21 @@ export class LndLink {
   call(call: NodeCall, done: (reply: NodeReply) => void): void {
     const { dice } = this.#world;
     const trouble = this.#world.troubleOf(this.#pubkey);
-    const once = answerOnce(call, done);
+    const once = answerOnce(call, (reply) => done(this.#contradict(reply)));
     this.#world.after(callMs + trouble.slowMs, () => {
       // The process died with the request on its way: it may have left in time.
       if (!this.#open && dice.chance(50)) return;
-      if (dice.chance(trouble.requestsLost)) {
+      const isHit = !trouble.onlyPayments || call.method === "pay" || call.method === "trackPayment";
+      if (isHit && dice.chance(trouble.requestsLost)) {
         this.#world.count("requests-lost");
         return once.lost("the connection failed");
       }
-      if (dice.chance(trouble.requestsLate)) {
+      if (isHit && dice.chance(trouble.requestsLate)) {
         this.#world.count("requests-late");
         this.#world.after(trouble.lateMs, () => this.#act(call, answerOnce(call, () => {})));
         return once.lost("the connection failed");
       }
-      if (dice.chance(trouble.answersLost)) {
+      if (isHit && dice.chance(trouble.answersLost)) {
         this.#world.count("answers-lost");
         return this.#act(call, { ...once, give: () => once.lost("the connection failed") });
       }
@@ -137,6 +144,21 @@ export class LndLink {
     });
   }
 
+  #contradict(reply: NodeReply): NodeReply {
+    const trouble = this.#world.troubleOf(this.#pubkey);
+    if (trouble.contradicts === undefined || !reply.ok) return reply;
+    if (reply.method !== "pay" && reply.method !== "trackPayment") return reply;
+    const { value } = reply;
+    if (value.kind !== "settled" || !this.#open) return reply;
+    const wrong = trouble.contradicts === "fee"
+      ? { ...value, feeMsat: 1n as Msat }
+      : { ...value, routes: value.routes.map((route) => [...route, ...route]) };
+    trouble.contradicts = undefined;
+    this.#world.count("lnd-contradicts");
+    this.#world.watch.contradicted(this.#pubkey);
+    return { ...reply, value: wrong } as NodeReply;
+  }
+
   /** The payee that is to keep this payment in flight hangs when its HTLC is on the way. */
   #mayGetStuck(invoice: string): void {
     const decoded = this.#world.network.decodeInvoice(invoice);
@@ -144,13 +166,14 @@ export class LndLink {
     const { payee } = decoded.invoice;
     const { stuckMs } = this.#world.troubleOf(payee);
     if (stuckMs === 0) return;
-    this.#world.count("payments-stuck");
+    this.#world.count("payment-stuck");
     this.#world.after(this.#world.dice.between(0, 120), () => this.#world.hang(payee, stuckMs));
   }
 
   #pay(call: Extract<NodeCall, { method: "pay" }>, answer: Answer): void {
     const { network } = this.#world;
     this.#mayGetStuck(call.args[0].invoice);
+    this.#world.paymentBegins();
     network.run(() => {
       let isLoser = false;
       const stream = (outcome: PaymentOutcome) => {

@@ -58,6 +58,8 @@ export interface ChannelPlan {
 
 interface At {
   readonly atMs: number;
+  /** Not then, but so long after the next payment has begun. */
+  readonly afterPaymentMs?: number;
 }
 /** Two instances. */
 interface Between extends At {
@@ -98,11 +100,23 @@ export type Step =
   | OnInstance & { readonly kind: "clock-drift"; readonly ppm: number }
   | OnNode & Lasting & { readonly kind: "lnd-restart" | "lnd-hang" | "lnd-without-chain" }
   | OnNode & Lasting & { readonly kind: "lnd-slow"; readonly delayMs: number }
-  | OnNode & Lasting & { readonly kind: "requests-lost" | "answers-lost"; readonly percent: number }
+  | OnNode & Lasting & {
+    readonly kind: "requests-lost" | "answers-lost";
+    readonly percent: number;
+    /** Only calls that pay or look after a payment. */
+    readonly onlyPayments: boolean;
+  }
   /** The caller hears of a loss, and the node acts all the same, so much later. */
-  | OnNode & Lasting & { readonly kind: "requests-late"; readonly percent: number; readonly delayMs: number }
+  | OnNode & Lasting & {
+    readonly kind: "requests-late";
+    readonly percent: number;
+    readonly onlyPayments: boolean;
+    readonly delayMs: number;
+  }
   | OnNode & { readonly kind: "streams-end" }
   | OnNode & Lasting & { readonly kind: "payment-made-twice" }
+  /** Once: LND tells of a fee or a second hop of a payment of ours. */
+  | OnNode & { readonly kind: "lnd-contradicts"; readonly by: "fee" | "hop" }
   /** Payments to this node stay in flight: it hangs once an HTLC is on its way to it. */
   | OnNode & Lasting & { readonly kind: "payment-stuck" }
   | OnNode & { readonly kind: "attempts-fail"; readonly count: number }
@@ -125,7 +139,10 @@ export type Step =
   | OnInstance & { readonly kind: "append-rejected"; readonly written: boolean }
   | OnInstance & Lasting & { readonly kind: "disk-full" }
   | OnInstance & Lasting & { readonly kind: "disk-slow"; readonly delayMs: number }
-  | OnInstance & Lasting & { readonly kind: "paused" };
+  | OnInstance & Lasting & {
+    readonly kind: "paused";
+    readonly over: "all" | { readonly node: number } | { readonly channel: number };
+  };
 
 export type StepKind = Step["kind"];
 
@@ -151,6 +168,7 @@ export const faultKinds = [
   "streams-end",
   "payment-made-twice",
   "payment-stuck",
+  "lnd-contradicts",
   "attempts-fail",
   "lists-lag",
   "peer-offline",
@@ -239,7 +257,7 @@ function drawChannels(dice: Dice, nodes: readonly NodePlan[]): ChannelPlan[] {
   const channels: ChannelPlan[] = [];
   // A chain joins all; some pairs have a second channel.
   for (let to = 1; to < nodes.length; to++) {
-    channels.push(drawChannel(dice, dice.chance(70) ? to - 1 : dice.below(to), to));
+    channels.push(drawChannel(dice, dice.chance(50) ? to - 1 : dice.below(to), to));
   }
   for (let more = dice.pick([0, 0, 1, 1, 2]); more > 0; more--) {
     const from = dice.below(nodes.length);
@@ -288,7 +306,7 @@ function drawInstance(
 }
 
 function drawSettings(dice: Dice): SettingsPlan {
-  const tight = dice.chance(50);
+  const tight = dice.chance(35);
   const minTransactionSize = dice.pick([1_000, 1_000, 10_000, 10_000, 50_000]);
   return {
     minTransactionSize,
@@ -336,7 +354,9 @@ function drawSteps(
     const isFault = chosen.length > 0 && dice.chance(60);
     const kind = isFault ? dice.pick(chosen) : "traffic";
     const drawn = drawStep(dice, kind, atMs, nodes, instanceCount, channels);
-    if (kind === "traffic" || !without.includes(kind)) steps.push(drawn);
+    const afterPaymentMs = dice.below(200);
+    const isFocused = kind !== "traffic" && dice.chance(35);
+    if (kind === "traffic" || !without.includes(kind)) steps.push(isFocused ? { ...drawn, afterPaymentMs } : drawn);
   }
   return steps;
 }
@@ -357,6 +377,7 @@ function drawStep(
   const brief = dice.spread(100, 2 * minute);
   const long = dice.spread(second, 3 * hour);
   const percent = dice.pick([5, 20, 50, 100]);
+  const onlyPayments = dice.chance(60);
   switch (kind) {
     case "traffic":
       return {
@@ -387,15 +408,20 @@ function drawStep(
       return { kind, atMs, node, forMs: brief, delayMs: dice.spread(20, 9_000) };
     case "requests-lost":
     case "answers-lost":
-      return { kind, atMs, node, forMs: brief, percent };
+      return { kind, atMs, node, forMs: onlyPayments ? long : brief, percent, onlyPayments };
     case "requests-late":
-      return { kind, atMs, node, forMs: brief, percent, delayMs: dice.spread(10, 45_000) };
+      return {
+        ...{ kind, atMs, node, forMs: onlyPayments ? long : brief, percent, onlyPayments },
+        delayMs: dice.spread(10, 45_000),
+      };
     case "streams-end":
       return { kind, atMs, node };
     case "payment-made-twice":
       return { kind, atMs, node, forMs: brief };
     case "payment-stuck":
       return { kind, atMs, node, forMs: long };
+    case "lnd-contradicts":
+      return { kind, atMs, node, by: dice.pick(["fee", "hop"] as const) };
     case "attempts-fail":
       return { kind, atMs, node, count: dice.between(1, 6) };
     case "lists-lag":
@@ -429,6 +455,12 @@ function drawStep(
     case "disk-slow":
       return { kind, atMs, instance, forMs: brief, delayMs: dice.spread(10, 20_000) };
     case "paused":
-      return { kind, atMs, instance, forMs: dice.spread(second, hour) };
+      return {
+        kind,
+        atMs,
+        instance,
+        forMs: dice.spread(second, hour),
+        over: dice.pick(["all", { node }, { channel }]),
+      };
   }
 }

@@ -70,6 +70,8 @@ interface Books {
   readonly listCalls: Map<number, number>;
   /** Its wall clock jumped, or its log was put back: ages by the world's time say nothing any more. */
   timeIsLost: boolean;
+  /** Its LND has told of what can't be, and the breaker hasn't answered yet. */
+  contradicted: boolean;
 }
 
 const memoPrefix = "tightrope rebalance ";
@@ -112,6 +114,7 @@ export class Watch {
           lists: new Map(),
           listCalls: new Map(),
           timeIsLost: false,
+          contradicted: false,
         },
       );
     }
@@ -191,7 +194,9 @@ export class Watch {
     const wire = this.books(instance).wires.get(connection);
     if (wire === undefined) return;
     if (wire.remoteNonce === undefined && bytes.length === 33) wire.remoteNonce = bytes.slice(1);
-    else if (bytes.length > 65 && bytes[32] === 0x7b) wire.frames.push({ atMs: this.#world.atMs, bytes: bytes.slice() });
+    else if (bytes.length > 65 && bytes[32] === 0x7b) {
+      wire.frames.push({ atMs: this.#world.atMs, bytes: bytes.slice() });
+    }
   }
 
   written(instance: SimInstance, record: TransactionRecord): void {
@@ -208,7 +213,17 @@ export class Watch {
     books.lists.set(instance.nodes[effect.node]!, { askedWorldMs, channels: reply.value });
   }
 
-  stepped(_instance: SimInstance): void {}
+  /** An LND tells an operator of a fee or a second hop. */
+  contradicted(node: NodePubkey): void {
+    const instance = this.#world.instanceOf(node);
+    // One that has stopped already can stop no further.
+    if (instance?.isRunning && instance.state!.breaker === undefined) this.books(instance).contradicted = true;
+  }
+
+  stepped(instance: SimInstance): void {
+    if (!this.books(instance).contradicted) return;
+    this.#fail("what contradicts our rules stops all paying", instance, "LND told of a fee or a second hop");
+  }
 
   /** An operator's machine wants something done; it isn't done yet. */
   effect(instance: SimInstance, effect: Effect): void {
@@ -227,7 +242,11 @@ export class Watch {
         }
         return;
       case "event":
-        if (effect.record.kind === "breaker") this.#fail("the breaker has a cause", instance, effect.record.message);
+        if (effect.record.kind !== "breaker") return;
+        // One that stopped is told of again by each new process.
+        if (instance.pauses.some(({ by }) => by === "breaker")) return;
+        if (!this.books(instance).contradicted) this.#fail("the breaker has a cause", instance, effect.record.message);
+        this.books(instance).contradicted = false;
         return;
     }
   }
@@ -241,10 +260,11 @@ export class Watch {
     if (frame.length <= 65 || frame[32] !== 0x7b || frame[41] !== 0x70) return;
     const message = bodyOf(frame);
     if (message?.type === "payInvoice") {
-      const isWritten = instance.log.some((record) =>
-        record.kind === "invoiced" && record.requestId === message.requestId
-      );
-      if (!isWritten) {
+      const asked = instance.log.find((record) => record.kind === "invoiced" && record.requestId === message.requestId);
+      if (asked?.kind === "invoiced" && this.#isPaused(instance, asked.node, asked)) {
+        this.#fail("nothing is asked for while paused", instance, `request ${message.requestId}`);
+      }
+      if (asked === undefined) {
         this.#fail("an invoice is on disk before anybody is asked to pay it", instance, `request ${message.requestId}`);
       }
     } else if (message?.type === "paymentResult" && message.confirmed === true) {
@@ -317,7 +337,7 @@ export class Watch {
     if (intent === undefined) {
       this.#fail("nothing is paid unreserved", instance, `no intent of ${paymentHash} is on disk`);
     }
-    if (instance.pauseFile) this.#fail("nothing is paid while paused", instance, paymentHash);
+    if (this.#isPaused(instance, node, intent)) this.#fail("nothing is paid while paused", instance, paymentHash);
     const decoded = this.#world.network.decodeInvoice(request.invoice);
     if (decoded.kind === "invalid" || decoded.invoice.paymentHash !== paymentHash) {
       this.#fail("what is paid is what was reserved", instance, paymentHash);
@@ -334,6 +354,17 @@ export class Watch {
     if (!(request.cltvLimitBlocks <= 200) || !(request.timeoutSec > 0)) {
       this.#fail("a payment is bounded in blocks and time", instance, paymentHash);
     }
+  }
+
+  #isPaused(
+    instance: SimInstance,
+    node: NodePubkey,
+    { peer, channelPoint }: { readonly peer: NodePubkey; readonly channelPoint: ChannelPoint | undefined },
+  ): boolean {
+    return instance.pauses.some(({ scope }) =>
+      scope.kind === "all" || (scope.kind === "node" && [node, peer].includes(scope.pubkey)) ||
+      (scope.kind === "channel-point" && scope.channelPoint === channelPoint)
+    );
   }
 
   /** Something of a Lightning node changed. */

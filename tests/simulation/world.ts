@@ -12,6 +12,7 @@ import { SimulatedSwarm } from "../../lib/swarm/simulated_swarm.ts";
 import type { ConnectionId } from "../../lib/swarm/transport.ts";
 import { SimInstance } from "./instance.ts";
 import { type LndTrouble, noTrouble } from "./lnd_link.ts";
+import { secretKeyOf } from "./node_keys.ts";
 import { type ChannelPlan, Dice, type InstancePlan, type Plan, type SettingsPlan } from "./plan.ts";
 import { Watch } from "./watch.ts";
 
@@ -103,6 +104,7 @@ export class World {
   /** Makes a node hang for a while, at most until the world heals. */
   hang: (node: NodePubkey, forMs: number) => void = () => {};
   readonly #schedule = new Schedule();
+  readonly #onPayment = new Set<() => void>();
   readonly #names = new Map<NodePubkey, string>();
   readonly #troubles = new Map<NodePubkey, LndTrouble>();
   readonly #frameFaults = new Map<FrameFault, Map<string, number>>();
@@ -168,7 +170,7 @@ export class World {
   // Making
 
   addNode(alias: string, version = "0.18.5-beta"): NodePubkey {
-    const pubkey = this.network.addNode({ alias, version });
+    const pubkey = this.network.addNode({ alias, version, secretKey: secretKeyOf(this.#names.size) });
     this.#names.set(pubkey, alias);
     this.network.subscribe(pubkey, (event) => this.watch.lnd(pubkey, event));
     return pubkey;
@@ -249,6 +251,18 @@ export class World {
     }
     this.atMs = Math.max(this.atMs, untilMs);
     this.network.advance(this.atMs);
+  }
+
+  /** Waits for the next payment of an honest operator. */
+  atNextPayment(task: () => void): void {
+    this.#onPayment.add(task);
+  }
+
+  /** An LND was asked to pay. */
+  paymentBegins(): void {
+    const waiting = [...this.#onPayment];
+    this.#onPayment.clear();
+    for (const task of waiting) task();
   }
 
   // Faults; faults.ts moves them
