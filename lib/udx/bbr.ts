@@ -144,7 +144,7 @@ export class Bbr {
     this.#inRecovery = true;
     this.#conserving = true;
     this.#nextRoundDelivered = delivered;
-    this.windowPackets = Math.max(inFlightPackets, 1);
+    this.windowPackets = Math.max(inFlightPackets, MIN_WINDOW_PACKETS);
   }
 
   /** What had been in flight when recovery began has arrived. */

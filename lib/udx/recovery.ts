@@ -18,6 +18,8 @@ const MAX_ACK_DELAY_MS = 2;
 const MIN_PROBE_TIMEOUT_MS = 10;
 /** Selectively acknowledged packets that prove loss without any waiting, while no reordering was ever seen. */
 const DUP_THRESHOLD = 3;
+/** Recoveries after which a widened reordering window is narrow again (RFC 8985: RACK.reo_wnd_persist). */
+const PERSIST_RECOVERIES = 16;
 
 /** Smoothed round trip, its variation and the retransmission timeout, all in milliseconds. */
 export class RttEstimator {
@@ -67,17 +69,6 @@ export class RttEstimator {
   }
 
   /**
-   * Does the acknowledgement of a packet that was sent again answer the last copy? Not if it came faster than the path
-   * allows (RFC 8985 §6.2 step 2), unless the first copy has been gone for so long that it can't be the answer either:
-   * in one process a loaded path's minimum can be longer than an idle one's round trip.
-   *
-   * @param rttMs since the last copy was sent @param sinceFirstMs since the first was
-   */
-  answersLatestCopy(rttMs: number, sinceFirstMs: number): boolean {
-    return rttMs >= this.minRttMs || sinceFirstMs > Math.max(this.srttMs + 4 * this.rttvarMs, MIN_PROBE_TIMEOUT_MS);
-  }
-
-  /**
    * How long after the last new packet a tail loss probe is due (RFC 8985 §7.2).
    *
    * @param outstanding packets neither acknowledged nor selectively acknowledged
@@ -93,6 +84,15 @@ export function sentAfter(sentA: number, endSeqA: number, sentB: number, endSeqB
   return sentA > sentB || (sentA === sentB && seqDiff(endSeqA, endSeqB) > 0);
 }
 
+/** What RACK must know of a packet that was delivered. */
+export interface Delivered {
+  readonly seq: number;
+  /** When its last copy was sent, and when its first. */
+  readonly sentMs: number;
+  readonly firstSentMs: number;
+  readonly retransmitted: boolean;
+}
+
 /** What RACK remembers of the packets that were delivered (RFC 8985 §5.2). */
 export class Rack {
   /** Round trip of the most recently sent packet that was delivered. */
@@ -103,33 +103,62 @@ export class Rack {
   /** The number after the highest one delivered. */
   forwardAck: number;
   reorderingSeen = false;
+  /** How many quarters of the shortest round trip a packet may be overtaken, and the recoveries for which more than one. */
+  #quarters = 1;
+  #persistRecoveries = 0;
+  /** No further quarter is added before this number has arrived: one per round trip. */
+  #widenedUntil: number;
 
   constructor(seq: number) {
     this.forwardAck = seq;
+    this.#widenedUntil = seq;
   }
 
   /**
-   * Notes a delivered packet (RFC 8985 §6.2 steps 2 and 3).
+   * Notes a delivered packet (RFC 8985 §6.2 steps 2 and 3). Of one that was sent again the last copy is taken to have
+   * arrived; if that is impossible because the answer came faster than the path allows, the first one, of which the same
+   * can be said: that what was sent before it has been overtaken.
    *
-   * @param isLatestCopy was it the last copy sent that arrived? See `RttEstimator.answersLatestCopy()`.
+   * @param minRttMs the shortest round trip of the path
+   * @returns whether it was sent again in vain
    */
-  delivered(seq: number, sentMs: number, rttMs: number, retransmitted: boolean, isLatestCopy: boolean): void {
-    const endSeq = (seq + 1) >>> 0;
-    if (isLatestCopy) {
-      this.rttMs = rttMs;
-      if (sentAfter(sentMs, endSeq, this.sentMs, this.endSeq)) {
-        this.sentMs = sentMs;
-        this.endSeq = endSeq;
-      }
+  delivered(packet: Delivered, nowMs: number, rttMs: number, minRttMs: number): boolean {
+    const endSeq = (packet.seq + 1) >>> 0;
+    const inVain = packet.retransmitted && rttMs < minRttMs;
+    const sentMs = inVain ? packet.firstSentMs : packet.sentMs;
+    this.rttMs = inVain ? Math.max(nowMs - sentMs, 0) : rttMs;
+    if (sentAfter(sentMs, endSeq, this.sentMs, this.endSeq)) {
+      this.sentMs = sentMs;
+      this.endSeq = endSeq;
     }
     const ahead = seqDiff(endSeq, this.forwardAck);
     if (ahead > 0) this.forwardAck = endSeq;
-    else if (ahead < 0 && !retransmitted) this.reorderingSeen = true;
+    else if (ahead < 0 && !packet.retransmitted) this.reorderingSeen = true;
+    return inVain;
+  }
+
+  /**
+   * A packet was sent again in vain: the window grows by a quarter of the shortest round trip per round trip. RFC 8985
+   * learns of that through DSACK, which UDX doesn't have; an answer that comes too early says the same.
+   *
+   * @param acked the oldest number not acknowledged @param next the next one to be sent
+   */
+  widen(acked: number, next: number): void {
+    this.reorderingSeen = true;
+    this.#persistRecoveries = PERSIST_RECOVERIES;
+    if (seqDiff(acked, this.#widenedUntil) < 0) return;
+    this.#widenedUntil = next;
+    this.#quarters++;
+  }
+
+  /** A recovery is over: after 16 without a repetition in vain the window is what it was. */
+  recovered(): void {
+    if (this.#persistRecoveries > 0 && --this.#persistRecoveries === 0) this.#quarters = 1;
   }
 
   /** How long a packet may be overtaken before it counts as lost (RFC 8985 §6.2 step 4). */
   reorderWindowMs(rtt: RttEstimator, inRecovery: boolean, sackedPackets: number): number {
     if (!this.reorderingSeen && (inRecovery || sackedPackets >= DUP_THRESHOLD)) return 0;
-    return Math.min(rtt.minRttMs / 4, rtt.srttMs);
+    return Math.min(rtt.minRttMs / 4 * this.#quarters, rtt.srttMs);
   }
 }

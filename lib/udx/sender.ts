@@ -455,6 +455,7 @@ export class Sender<R extends Route> {
     }
     if (this.#recovery !== "open" && seqDiff(packet.ack, this.#recoverUntil) >= 0) {
       this.#recovery = "open";
+      this.#rack.recovered();
       this.congestion.onRecovered();
     }
 
@@ -556,8 +557,8 @@ export class Sender<R extends Route> {
       this.#mtu.onDelivered(packet.bytes.length + overheadBytes(packet.route), packet.probe, packet.sentMs, nowMs);
     }
     const rttMs = this.rtt.clamp(Math.max(nowMs - packet.sentMs, 0));
-    const isLatestCopy = !packet.retransmitted || this.rtt.answersLatestCopy(rttMs, nowMs - packet.firstSentMs);
-    this.#rack.delivered(packet.seq, packet.sentMs, rttMs, packet.retransmitted, isLatestCopy);
+    const inVain = this.#rack.delivered(packet, nowMs, rttMs, this.rtt.minRttMs);
+    if (inVain) this.#rack.widen(this.#acked, this.#seq);
     this.congestion.onDelivered(packet);
     this.#unackedBytes -= packet.payloadBytes;
   }

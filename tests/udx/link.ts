@@ -14,7 +14,9 @@ export interface LinkSetup {
   readonly loss?: number;
   /** Room for waiting packets, in bandwidth-delay products of `rttMs`. */
   readonly queueBdp?: number;
-  readonly jitterMs?: number;
+  /** Share of packets that come `reorderMs` late, and are overtaken. */
+  readonly reorder?: number;
+  readonly reorderMs?: number;
 }
 
 /** One end of a flow: it only counts what arrives. */
@@ -86,7 +88,7 @@ export class SharedLink {
   #queueSamplesMs: number[] = [];
 
   constructor(setup: LinkSetup = {}) {
-    const { seed = 1, mbitPerS = 20, rttMs = 50, loss = 0, queueBdp = 1, jitterMs = 0 } = setup;
+    const { seed = 1, mbitPerS = 20, rttMs = 50, loss = 0, queueBdp = 1, reorder = 0, reorderMs = 0 } = setup;
     this.#seed = seed;
     this.#rttMs = rttMs;
     this.#loss = loss;
@@ -96,7 +98,8 @@ export class SharedLink {
       bytesPerMs: this.bytesPerMs,
       queueBytes: queueBdp * rttMs * this.bytesPerMs,
       loss,
-      jitterMs,
+      reorder,
+      reorderMs,
     });
   }
 
@@ -144,6 +147,17 @@ export class SharedLink {
         retransmitted: (now.retransmits - before[i]!.retransmits) / Math.max(now.packets - before[i]!.packets, 1),
       };
     });
+  }
+
+  /** Share of all packets that were repeated though the first copy wasn't lost; since the beginning. */
+  get spurious(): number {
+    let retransmits = 0;
+    let packets = 0;
+    for (const { sender: { machine } } of this.flows) {
+      retransmits += machine.retransmits;
+      packets += machine.packetsTransmitted;
+    }
+    return Math.max(retransmits - this.bottleneck.lost - this.bottleneck.overflowed, 0) / packets;
   }
 
   /** How long packets waited at the bottleneck during the last `measure()`. */

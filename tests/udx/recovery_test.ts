@@ -56,23 +56,45 @@ Deno.test("sentAfter() breaks ties by sequence number", () => {
   assert.equal(sentAfter(1, 0, 1, 0xffffffff), true);
 });
 
+/** A packet sent once, or first and again. */
+function packet(seq: number, firstSentMs: number, sentMs = firstSentMs) {
+  return { seq, firstSentMs, sentMs, retransmitted: sentMs !== firstSentMs };
+}
+
 Deno.test("Rack sees reordering only in packets sent once", () => {
   const rack = new Rack(0);
-  rack.delivered(5, 10, 1, false, true);
+  rack.delivered(packet(5, 10), 50, 40, 40);
   assert.equal(rack.reorderingSeen, false);
-  rack.delivered(3, 12, 1, true, true);
+  rack.delivered(packet(3, 1, 12), 52, 40, 40);
   assert.equal(rack.reorderingSeen, false, "a repetition comes late by nature");
-  rack.delivered(4, 10, 1, false, true);
+  rack.delivered(packet(4, 10), 53, 43, 40);
   assert.equal(rack.reorderingSeen, true);
 });
 
-Deno.test("Rack learns nothing from a repetition that wasn't what was answered", () => {
+Deno.test("Rack takes an answer that comes too early for the last copy as the first one's", () => {
   const rack = new Rack(0);
-  rack.delivered(0, 10, 20, false, true);
-  rack.delivered(1, 50, 1, true, false);
-  assert.deepEqual([rack.sentMs, rack.rttMs], [10, 20]);
-  rack.delivered(2, 50, 20, true, true);
-  assert.deepEqual([rack.sentMs, rack.endSeq], [50, 3]);
+  rack.delivered(packet(0, 10), 50, 40, 40);
+  assert.equal(rack.delivered(packet(1, 20, 60), 65, 5, 40), true);
+  assert.deepEqual([rack.sentMs, rack.endSeq, rack.rttMs], [20, 2, 45]);
+  assert.equal(rack.delivered(packet(2, 21, 60), 100, 40, 40), false);
+  assert.deepEqual([rack.sentMs, rack.endSeq, rack.rttMs], [60, 3, 40]);
+});
+
+Deno.test("Rack waits longer after repetitions in vain, once per round trip, and forgets that after 16 recoveries", () => {
+  const rtt = new RttEstimator();
+  rtt.sample(40, 0);
+  const rack = new Rack(0);
+  rack.widen(0, 10);
+  rack.widen(5, 12);
+  assert.equal(rack.reorderWindowMs(rtt, true, 3), 20);
+  rack.widen(10, 20);
+  assert.equal(rack.reorderWindowMs(rtt, true, 3), 30);
+  for (let at = 20; at < 100; at += 10) rack.widen(at, at + 10);
+  assert.equal(rack.reorderWindowMs(rtt, true, 3), 40, "no longer than a round trip");
+  for (let i = 0; i < 15; i++) rack.recovered();
+  assert.equal(rack.reorderWindowMs(rtt, true, 3), 40);
+  rack.recovered();
+  assert.equal(rack.reorderWindowMs(rtt, true, 3), 10);
 });
 
 Deno.test("Rack waits a quarter of the shortest round trip, unless loss is proven", () => {
@@ -84,12 +106,4 @@ Deno.test("Rack waits a quarter of the shortest round trip, unless loss is prove
   assert.equal(rack.reorderWindowMs(rtt, true, 0), 0, "in recovery anyway");
   rack.reorderingSeen = true;
   assert.equal(rack.reorderWindowMs(rtt, true, 3), 10, "but not on a path that reorders");
-});
-
-Deno.test("RttEstimator.answersLatestCopy() believes an answer that is possible", () => {
-  const rtt = new RttEstimator();
-  rtt.sample(40, 0);
-  assert.equal(rtt.answersLatestCopy(40, 50), true);
-  assert.equal(rtt.answersLatestCopy(5, 50), false, "the first copy was only late");
-  assert.equal(rtt.answersLatestCopy(5, 500), true, "the first copy is long gone");
 });
