@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { DATA, decodePacket, encodePacket, END, HEADER_BYTES, MAX_SACK_BLOCKS, seqAdd } from "../../lib/udx/packet.ts";
 import { type Route, type StreamEvent, StreamMachine } from "../../lib/udx/stream.ts";
 import { contentOf, damagedPacket, datagramOf, type PeerPacket, peerPacket } from "./fuzz_packets.ts";
+import { udxProperty } from "./fuzz_udx.ts";
 
 const MY_ID = 1;
 const MAX_STEPS_PER_INSTANT = 20_000;
@@ -243,8 +244,8 @@ const datagram = fc.oneof(
 );
 
 /** What holds for any input, by name. */
-export const properties: ReadonlyMap<string, () => fc.IProperty<unknown>> = new Map([
-  ["decode", (): fc.IProperty<unknown> =>
+export const properties: ReadonlyMap<string, () => fc.IRawProperty<unknown>> = new Map([
+  ["decode", (): fc.IRawProperty<unknown> =>
     fc.property(datagram, (bytes) => {
       tried.inputs++;
       const packet = decodePacket(bytes);
@@ -256,6 +257,10 @@ export const properties: ReadonlyMap<string, () => fc.IProperty<unknown>> = new 
         assert.equal(number, seqAdd(number, 0), "numbers of 32 bits");
       }
     })],
-  ["stream", (): fc.IProperty<unknown> => streamProperty(peerPacket, true)],
-  ["damaged", (): fc.IProperty<unknown> => streamProperty(damagedPacket, false)],
+  ["stream", (): fc.IRawProperty<unknown> => streamProperty(peerPacket, true)],
+  ["udx", (): fc.IRawProperty<unknown> =>
+    udxProperty((inputs) => {
+      tried.inputs += inputs;
+    })],
+  ["damaged", (): fc.IRawProperty<unknown> => streamProperty(damagedPacket, false)],
 ]);

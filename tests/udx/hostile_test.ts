@@ -2,9 +2,10 @@
  * What a peer may cost that follows no rules: bounded packets, bytes and steps, counted, not timed.
  */
 import assert from "node:assert/strict";
-import { type DatagramSocket, UDX } from "../../lib/udx/mod.ts";
+import { UDX } from "../../lib/udx/mod.ts";
 import { DATA, decodePacket, encodePacket, END, HEARTBEAT, MESSAGE, seqAdd } from "../../lib/udx/packet.ts";
 import { type Route, StreamMachine } from "../../lib/udx/stream.ts";
+import { HandSocket } from "./hand_socket.ts";
 import { seededRandom } from "./lossy.ts";
 import { Pair, pattern } from "./pair.ts";
 import { countLookups, Stranger } from "./stranger.ts";
@@ -218,46 +219,8 @@ Deno.test("a writer is asked to wait at a bound that no window of the other side
   assert.ok(written < 262_144 + MAX_SPAN_PACKETS * 1500, `${written}`);
 });
 
-/** A datagram socket that counts sends, which may never finish, and gives what is put into it. */
-class HandSocket implements DatagramSocket {
-  readonly addr = { transport: "udp", hostname: "127.0.0.1", port: 4000 } as const;
-  sends = 0;
-  readonly #stuck = Promise.withResolvers<number>();
-  #give: ((datagram: [Uint8Array, Deno.Addr]) => void) | null = null;
-  #fail: (error: Error) => void = () => {};
-
-  constructor(readonly isStuck: boolean) {}
-
-  send(bytes: Uint8Array): Promise<number> {
-    this.sends++;
-    return this.isStuck && this.sends > 1 ? this.#stuck.promise : Promise.resolve(bytes.length);
-  }
-
-  receive(): Promise<[Uint8Array, Deno.Addr]> {
-    return new Promise((resolve, reject) => {
-      this.#give = resolve;
-      this.#fail = reject;
-    });
-  }
-
-  async put(bytes: Uint8Array): Promise<void> {
-    this.#give?.([bytes, { transport: "udp", hostname: "127.0.0.1", port: 5000 }]);
-    await this.settled();
-  }
-
-  /** A batch of datagrams has been read and answered. */
-  async settled(): Promise<void> {
-    for (let i = 0; i < 2; i++) await new Promise((resolve) => setImmediate(resolve));
-  }
-
-  close(): void {
-    this.#stuck.resolve(0);
-    this.#fail(new Deno.errors.BadResource("closed"));
-  }
-}
-
 Deno.test("UDXSocket drops answers when the system takes none, instead of hoarding them", async () => {
-  const stuck = new HandSocket(true);
+  const stuck = new HandSocket({ isStuck: true });
   const udx = new UDX({ listenDatagram: () => stuck });
   const socket = udx.createSocket();
   socket.bind(0, "127.0.0.1");
@@ -272,7 +235,7 @@ Deno.test("UDXSocket drops answers when the system takes none, instead of hoardi
 });
 
 Deno.test("UDX answers late packets for a bounded number of streams that are gone", async () => {
-  const hand = new HandSocket(false);
+  const hand = new HandSocket();
   const udx = new UDX({ listenDatagram: () => hand });
   const socket = udx.createSocket();
   socket.bind(0, "127.0.0.1");
@@ -290,6 +253,26 @@ Deno.test("UDX answers late packets for a bounded number of streams that are gon
     await hand.put(encodePacket({ type: HEARTBEAT, streamId, receiveWindow: 4096, seq: 0, ack: 0 }));
   }
   assert.deepEqual([hand.sends - before, strays], [4096, 5000 - 4096]);
+  await socket.close();
+  await hand.settled();
+});
+
+Deno.test("a stream takes packets from any address, and answers to the one it was told, as libudx does", async () => {
+  const hand = new HandSocket();
+  const udx = new UDX({ listenDatagram: () => hand });
+  const socket = udx.createSocket();
+  socket.bind(0, "127.0.0.1");
+  const stream = udx.createStream(1);
+  stream.connect(socket, 2, 5000, "127.0.0.1");
+  const data = new Promise((resolve) => stream.once("data", resolve));
+  // Its NAT gave the peer another port.
+  await hand.put(encodePacket({ type: DATA, streamId: 1, receiveWindow: 4096, seq: 0, ack: 0 }, byte), 5001);
+  assert.deepEqual(await data, Buffer.from(byte));
+  assert.deepEqual(hand.ports, [5000]);
+  stream.changeRemote(socket, 2, 5001, "127.0.0.1");
+  await hand.put(encodePacket({ type: HEARTBEAT, streamId: 1, receiveWindow: 4096, seq: 1, ack: 0 }), 5001);
+  assert.deepEqual(hand.ports, [5000, 5001]);
+  stream.on("error", () => {}).destroy();
   await socket.close();
   await hand.settled();
 });
