@@ -2,8 +2,9 @@ import { Buffer } from "node:buffer";
 // @deno-types="./streamx.d.ts"
 import { Duplex, Writable } from "streamx";
 import { type Family, isIP } from "./ip.ts";
+import { Deadline, type Waiter } from "./deadlines.ts";
 import { type Packet, writeU32 } from "./packet.ts";
-import { DeadlineTimer, monotonicMs, type RemoteAddress, type SocketStream, UDXSocket } from "./socket.ts";
+import { monotonicMs, type RemoteAddress, type SocketStream, type TimedDeadlines, UDXSocket } from "./socket.ts";
 import { UnreadBytes } from "./unread_bytes.ts";
 import { type Route, type StreamEvent, type StreamFailure, StreamMachine } from "./stream.ts";
 
@@ -20,7 +21,9 @@ export interface StreamOptions {
 
 /** What a stream needs of the UDX it belongs to. */
 export interface StreamOwner {
-  allocate(bytes: number): Uint8Array;
+  /** Runs `handleDeadline()` of the stream when its deadline has come. */
+  readonly deadlines: TimedDeadlines;
+  readonly allocate: (bytes: number) => Uint8Array;
   streamClosed(stream: UDXStream, farewell: { bytes: Uint8Array; route: SocketRoute } | null): void;
 }
 
@@ -50,7 +53,7 @@ interface Flush {
  *
  * Events besides those of a Duplex: `connect`, `message` (bytes), `remote-changed`.
  */
-export class UDXStream extends Duplex implements SocketStream {
+export class UDXStream extends Duplex implements SocketStream, Waiter {
   readonly id: number;
   readonly udx: StreamOwner;
   socket: UDXSocket | null = null;
@@ -61,7 +64,7 @@ export class UDXStream extends Duplex implements SocketStream {
   userData: unknown = null;
 
   readonly #machine: StreamMachine<SocketRoute>;
-  readonly #timer: DeadlineTimer;
+  readonly #deadline = new Deadline(this);
   readonly #firewall: Firewall;
   #previousSocket: UDXSocket | null = null;
   #remoteChange: PromiseWithResolvers<void> | null = null;
@@ -74,7 +77,7 @@ export class UDXStream extends Duplex implements SocketStream {
   #flushes: Flush[] = [];
   #relayTo: UDXStream | null = null;
   #relayed = false;
-  readonly #relaying = new Set<UDXStream>();
+  #relaying: Set<UDXStream> | null = null;
 
   constructor(udx: StreamOwner, id: number, options: StreamOptions = {}) {
     super({ mapWritable: toBytes, eagerOpen: true });
@@ -84,12 +87,7 @@ export class UDXStream extends Duplex implements SocketStream {
     this.#machine = new StreamMachine<SocketRoute>({
       id,
       ...(options.seq === undefined ? {} : { seq: options.seq }),
-      allocate: (bytes) => udx.allocate(bytes),
-    });
-    this.#timer = new DeadlineTimer(() => {
-      const nowMs = monotonicMs();
-      this.#machine.handleTimeout(nowMs);
-      this.#update(nowMs);
+      allocate: udx.allocate,
     });
   }
 
@@ -266,7 +264,7 @@ export class UDXStream extends Duplex implements SocketStream {
     }
     this.#relayed = true;
     this.#relayTo = destination;
-    destination.#relaying.add(this);
+    (destination.#relaying ??= new Set()).add(this);
   }
 
   /** Sends an unordered message, which may get lost; resolves with true when it was handed to the system. */
@@ -342,6 +340,11 @@ export class UDXStream extends Duplex implements SocketStream {
     if (ack !== null) ack.route.socket.transmit(ack.bytes, ack.route.address);
   }
 
+  handleDeadline(nowMs: number): void {
+    this.#machine.handleTimeout(nowMs);
+    this.#update(nowMs);
+  }
+
   resumeSending(): void {
     this.#transmitAll(monotonicMs());
     this.#armTimer();
@@ -370,8 +373,8 @@ export class UDXStream extends Duplex implements SocketStream {
   }
 
   #armTimer(): void {
-    if (this.#machine.closed) this.#timer.clear();
-    else this.#timer.set(this.#machine.pollTimeout());
+    if (this.#machine.closed) this.udx.deadlines.clear(this.#deadline);
+    else this.udx.deadlines.set(this.#deadline, this.#machine.pollTimeout());
   }
 
   #onEvent(event: StreamEvent): void {
@@ -481,7 +484,7 @@ export class UDXStream extends Duplex implements SocketStream {
   }
 
   #onClosed(failure: StreamFailure | null): void {
-    this.#timer.clear();
+    this.udx.deadlines.clear(this.#deadline);
     // The machine's last words go out before the socket may close under them.
     this.#transmitAll(monotonicMs());
     this.udx.streamClosed(this, this.#machine.farewell());
@@ -494,12 +497,12 @@ export class UDXStream extends Duplex implements SocketStream {
     for (const { resolve } of this.#flushes.splice(0)) resolve(false);
     this.#remoteChange?.reject(new Error("Stream is closed"));
     this.#remoteChange = null;
-    if (this.#relayTo !== null) this.#relayTo.#relaying.delete(this);
-    for (const relaying of [...this.#relaying]) {
+    if (this.#relayTo !== null) this.#relayTo.#relaying?.delete(this);
+    for (const relaying of this.#relaying ?? []) {
       relaying.#relayTo = null;
       relaying.destroy();
     }
-    this.#relaying.clear();
+    this.#relaying = null;
     this.#finishClosing(failure === null ? null : closeError(failure));
   }
 

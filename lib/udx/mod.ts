@@ -13,6 +13,7 @@ import {
   type PacketSink,
   type RemoteAddress,
   type SocketOptions,
+  TimedDeadlines,
   Traffic,
   UDXSocket,
 } from "./socket.ts";
@@ -40,11 +41,23 @@ interface Departed {
 export class UDX implements StreamOwner, PacketSink {
   readonly traffic = new Traffic();
   readonly listenDatagram: ListenDatagram;
+  readonly deadlines = new TimedDeadlines();
   readonly #streams = new Map<number, UDXStream>();
   readonly #departed = new Map<number, Departed>();
   readonly #watchers = new Set<NetworkInterfaces>();
   #slab = new Uint8Array(0);
   #slabUsed = 0;
+
+  /** For streams: memory for one datagram, cut from a slab, since an ArrayBuffer per packet is slow. */
+  readonly allocate = (bytes: number): Uint8Array => {
+    if (this.#slabUsed + bytes > this.#slab.length) {
+      this.#slab = new Uint8Array(SLAB_BYTES);
+      this.#slabUsed = 0;
+    }
+    const start = this.#slabUsed;
+    this.#slabUsed += bytes;
+    return this.#slab.subarray(start, start + bytes);
+  };
 
   constructor(options: UDXOptions = {}) {
     this.listenDatagram = options.listenDatagram ?? openDatagramSocket;
@@ -130,17 +143,6 @@ export class UDX implements StreamOwner, PacketSink {
     if (departed === undefined || departed.route.socket !== socket) return false;
     if (deservesFarewell(packet)) socket.transmit(departed.bytes, departed.route.address);
     return true;
-  }
-
-  /** For streams: memory for one datagram, cut from a slab, since an ArrayBuffer per packet is slow. */
-  allocate(bytes: number): Uint8Array {
-    if (this.#slabUsed + bytes > this.#slab.length) {
-      this.#slab = new Uint8Array(SLAB_BYTES);
-      this.#slabUsed = 0;
-    }
-    const start = this.#slabUsed;
-    this.#slabUsed += bytes;
-    return this.#slab.subarray(start, start + bytes);
   }
 
   /** For streams: forgets one that closed, but for its answer to late packets. */

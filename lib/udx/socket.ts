@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import { lookup } from "node:dns/promises";
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { type Deadline, Deadlines } from "./deadlines.ts";
 import { type Family, isIP, mapIPv4, MAPPED_PREFIX, unmapIPv4 } from "./ip.ts";
 import { openTtlSocket } from "./ttl_socket.ts";
 
@@ -173,6 +174,29 @@ export class DeadlineTimer {
       this.#deadlineMs = Infinity;
       this.#onDue();
     }
+  }
+}
+
+/** Deadlines that are kept: one timer for all of them. */
+export class TimedDeadlines {
+  readonly #deadlines = new Deadlines();
+  readonly #timer = new DeadlineTimer(() => this.#onDue());
+
+  /** `dueAtMs` of `monotonicMs()`; Infinity for never. */
+  set(deadline: Deadline, dueAtMs: number): void {
+    this.#deadlines.set(deadline, dueAtMs);
+    this.#timer.set(this.#deadlines.nextMs);
+  }
+
+  clear(deadline: Deadline): void {
+    this.#deadlines.clear(deadline);
+    if (this.#deadlines.nextMs === Infinity) this.#timer.clear();
+  }
+
+  #onDue(): void {
+    const nowMs = monotonicMs();
+    for (const { waiter } of this.#deadlines.takeDue(nowMs)) waiter.handleDeadline(nowMs);
+    this.#timer.set(this.#deadlines.nextMs);
   }
 }
 

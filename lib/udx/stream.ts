@@ -6,6 +6,7 @@
  * datagrams is through; call `handleTimeout()` when `pollTimeout()` is due. All times are milliseconds of one monotonic
  * clock. Behaviour on the wire follows libudx; where that departs from an RFC, the comment says so.
  */
+import { Acknowledgements } from "./acknowledgements.ts";
 import type { Congestion } from "./congestion.ts";
 import {
   DATA,
@@ -26,8 +27,6 @@ import { type Route, Sender, type SenderNotice } from "./sender.ts";
 export type { Route } from "./sender.ts";
 
 export const DEFAULT_RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
-/** A window smaller than a packet is advertised as none: it would only be filled with crumbs. */
-const SMALLEST_WINDOW_BYTES = 1500;
 /**
  * An acknowledgement is not held back for longer than this many packets. One that gets lost leaves its sender in the dark
  * about all of them, so there are more while something is missing, and of the first packets, which tell the round trip.
@@ -79,6 +78,7 @@ export function deservesFarewell(packet: Packet): boolean {
 export class StreamMachine<R extends Route> {
   readonly id: number;
   readonly #receive: ReceiveBuffer;
+  readonly #acks: Acknowledgements;
   readonly #sender: Sender<R>;
   readonly #deliver = (bytes: Uint8Array) => {
     this.#events.push({ kind: "data", bytes });
@@ -88,9 +88,6 @@ export class StreamMachine<R extends Route> {
   #events: StreamEvent[] = [];
   /** Packets that are sent once: messages, and the last word. */
   #control: Transmit<R>[] = [];
-  /** Packets that wait for an acknowledgement, and the window that was told last. */
-  #ackOwed = 0;
-  #advertised: number;
 
   bytesTransmitted = 0;
   packetsTransmitted = 0;
@@ -99,22 +96,12 @@ export class StreamMachine<R extends Route> {
 
   constructor(options: StreamMachineOptions) {
     this.id = options.id;
-    const receive = new ReceiveBuffer(0, options.receiveWindowBytes ?? DEFAULT_RECEIVE_WINDOW_BYTES);
-    this.#receive = receive;
-    this.#advertised = receive.maxBytes;
-    const receiving = {
-      get next() {
-        return receive.next;
-      },
-      advertise: () => this.#advertise(),
-      acknowledged: () => {
-        if (!receive.hasGaps) this.#ackOwed = 0;
-      },
-    };
+    this.#receive = new ReceiveBuffer(0, options.receiveWindowBytes ?? DEFAULT_RECEIVE_WINDOW_BYTES);
+    this.#acks = new Acknowledgements(this.#receive);
     this.#sender = new Sender<R>(
       this.id,
       (options.seq ?? 0) >>> 0,
-      receiving,
+      this.#acks,
       options.allocate ?? ((bytes) => new Uint8Array(bytes)),
       (notice) => this.#onNotice(notice),
     );
@@ -197,8 +184,7 @@ export class StreamMachine<R extends Route> {
 
   /** What we let the other side send. */
   get receiveWindow(): number {
-    const free = this.#receive.freeBytes;
-    return free < SMALLEST_WINDOW_BYTES ? 0 : free;
+    return this.#acks.windowBytes;
   }
 
   /** What the other side lets us send. */
@@ -263,7 +249,7 @@ export class StreamMachine<R extends Route> {
     this.#receive.consumed(bytes);
     // Tell a sender that stands still, but not about every crumb.
     const max = this.#receive.maxBytes;
-    if (this.#advertised < max / 4 && this.receiveWindow >= max / 2) this.#ackOwed = ACK_EVERY_PACKETS;
+    if (this.#acks.advertised < max / 4 && this.receiveWindow >= max / 2) this.#acks.owed = ACK_EVERY_PACKETS;
   }
 
   /** Sends a heartbeat whenever the stream was idle for that long; 0 switches it off. */
@@ -301,7 +287,7 @@ export class StreamMachine<R extends Route> {
     this.bytesReceived += packet.bytes;
     this.packetsReceived++;
     if ((packet.type & HEARTBEAT) !== 0) {
-      this.#ackOwed = ACK_EVERY_PACKETS;
+      this.#acks.owed = ACK_EVERY_PACKETS;
       return;
     }
     this.#takePayload(packet);
@@ -343,7 +329,7 @@ export class StreamMachine<R extends Route> {
     const packet = this.#sender.next(nowMs);
     if (packet !== null) return this.#count(packet);
     if (this.#sender.takeHeartbeat()) return this.#count({ bytes: encodePacket(this.#header(HEARTBEAT)), route });
-    return this.#ackOwed >= this.#ackEvery() ? this.pollAck() : null;
+    return this.#acks.owed >= this.#ackEvery() ? this.pollAck() : null;
   }
 
   #ackEvery(): number {
@@ -354,12 +340,12 @@ export class StreamMachine<R extends Route> {
   /** A datagram that only acknowledges, if one is owed. */
   pollAck(): Transmit<R> | null {
     const route = this.route;
-    if (this.#ackOwed === 0 || route === null || this.#closed) return null;
+    if (this.#acks.owed === 0 || route === null || this.#closed) return null;
     return this.#count(this.#ackPacket(route));
   }
 
   #ackPacket(route: R): Transmit<R> {
-    this.#ackOwed = 0;
+    this.#acks.owed = 0;
     const sacks = this.#receive.hasGaps ? this.#receive.sackBlocks() : [];
     return { bytes: encodePacket(this.#header(sacks.length > 0 ? SACK : 0), undefined, sacks), route };
   }
@@ -368,15 +354,10 @@ export class StreamMachine<R extends Route> {
     return {
       type,
       streamId: this.route?.remoteId ?? 0,
-      receiveWindow: this.#advertise(),
+      receiveWindow: this.#acks.advertise(),
       seq,
       ack: this.#receive.next,
     };
-  }
-
-  #advertise(): number {
-    this.#advertised = this.receiveWindow;
-    return this.#advertised;
   }
 
   #count(transmit: Transmit<R>): Transmit<R> {
@@ -388,12 +369,12 @@ export class StreamMachine<R extends Route> {
   #takePayload(packet: Packet): void {
     const carriesNumber = (packet.type & (DATA | END)) !== 0;
     // Every such packet is answered, a duplicate too: its sender lacks the acknowledgement.
-    if (carriesNumber) this.#ackOwed++;
+    if (carriesNumber) this.#acks.owed++;
     if (seqDiff(packet.seq, this.#receive.next) >= 0) {
       if (carriesNumber) {
         const wasEnded = this.#receive.ended;
         const acceptance = this.#receive.accept(packet, this.#deliver);
-        if (acceptance !== "in-order") this.#ackOwed = Math.max(this.#ackOwed, 1);
+        if (acceptance !== "in-order") this.#acks.owed = Math.max(this.#acks.owed, 1);
         if (this.#receive.ended && !wasEnded) this.#events.push({ kind: "end" });
       }
       if ((packet.type & DESTROY) !== 0) {

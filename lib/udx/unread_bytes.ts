@@ -1,4 +1,5 @@
 const BLOCK_BYTES = 16_384;
+const NO_BLOCK = new Uint8Array(0);
 
 /**
  * Delivered bytes that the reader hasn't taken, copied into blocks: their memory is then what the receive window counts,
@@ -6,7 +7,7 @@ const BLOCK_BYTES = 16_384;
  */
 export class UnreadBytes {
   #full: Uint8Array[] = [];
-  #block = new Uint8Array(0);
+  #block = NO_BLOCK;
   #used = 0;
 
   get empty(): boolean {
@@ -29,7 +30,7 @@ export class UnreadBytes {
     if (full !== undefined) return full;
     if (this.#used === 0) return null;
     const rest = this.#block.subarray(0, this.#used);
-    this.#block = new Uint8Array(0);
+    this.#block = NO_BLOCK;
     this.#used = 0;
     return rest;
   }

@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import * as fc from "fast-check";
+import { Deadline, Deadlines } from "../../lib/udx/deadlines.ts";
+
+const noone = { handleDeadline: () => {} };
+
+Deno.test("Deadlines gives out what is due, and never what moved back or was cleared", () => {
+  const deadlines = new Deadlines();
+  const [early, late, moved, cleared] = [1, 2, 3, 4].map(() => new Deadline(noone)) as [
+    Deadline,
+    Deadline,
+    Deadline,
+    Deadline,
+  ];
+  deadlines.set(late, 20);
+  deadlines.set(early, 10);
+  deadlines.set(moved, 5);
+  deadlines.set(moved, 30);
+  deadlines.set(cleared, 7);
+  deadlines.clear(cleared);
+  assert.ok(deadlines.nextMs <= 10);
+  assert.deepEqual(deadlines.takeDue(9), []);
+  assert.equal(deadlines.nextMs, 10);
+  assert.deepEqual(deadlines.takeDue(10), [early]);
+  deadlines.set(moved, 15);
+  assert.deepEqual(deadlines.takeDue(100), [moved, late]);
+  assert.equal(deadlines.nextMs, Infinity);
+});
+
+Deno.test("Deadlines agrees with a sorted list", () => {
+  const step = fc.record({ index: fc.nat(19), inMs: fc.oneof(fc.nat(50), fc.constant(Infinity)), passMs: fc.nat(5) });
+  fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+    const deadlines = new Deadlines();
+    const all = Array.from({ length: 20 }, () => new Deadline(noone));
+    const model = new Map<Deadline, number>();
+    let nowMs = 0;
+    for (const { index, inMs, passMs } of steps) {
+      const deadline = all[index]!;
+      if (inMs === 0) deadlines.clear(deadline);
+      else deadlines.set(deadline, nowMs + inMs);
+      if (inMs === 0 || inMs === Infinity) model.delete(deadline);
+      else model.set(deadline, nowMs + inMs);
+      nowMs += passMs;
+      const due = [...model].filter(([, atMs]) => atMs <= nowMs);
+      const taken = deadlines.takeDue(nowMs);
+      assert.deepEqual(new Set(taken), new Set(due.map(([deadline]) => deadline)));
+      for (const [deadline] of due) model.delete(deadline);
+      assert.ok(deadlines.nextMs > nowMs && deadlines.nextMs <= Math.min(Infinity, ...model.values()));
+    }
+  }));
+});
