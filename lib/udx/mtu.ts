@@ -14,7 +14,7 @@
  *                     | | +------- 10 minutes below 1500 ----------+  | large packets get lost
  *                     | +--------- 10 s without a large delivery -----+ in a row
  *                     |                                               v
- *                     +----- a large delivery, or 1 minute ------- black-hole
+ *                     +----- a large delivery, or 15 s ----------- black-hole
  * ```
  *
  * The search tries great leaps first, as far as padding reaches: two probes show that 1500 bytes get through, which is
@@ -36,8 +36,8 @@ const BLACK_HOLE_LOSSES = 3;
 const CONFIRMED_FOR_MS = 10_000;
 /** RFC 8899 PMTU_RAISE_TIMER: how long a size that didn't fit isn't tried again. */
 const RAISE_AFTER_MS = 600_000;
-/** Less, since a burst of losses can look like a black hole. */
-const BLACK_HOLE_FOR_MS = 60_000;
+/** Less, since a burst of losses at the end of what was to be sent looks like a black hole, and probes do no harm. */
+const BLACK_HOLE_FOR_MS = 15_000;
 
 /** RFC 8899 §5.2, with its "error" named for what it means here. */
 export type MtuState = "base" | "search" | "complete" | "black-hole";

@@ -250,6 +250,30 @@ Deno.test("UDXStream connects with the socket's own bind() and the default host"
   await Promise.all([here.close(), there.close()]);
 });
 
+Deno.test("UDXStream from a dual-stack socket reaches an IPv4 peer by its mapped address, and knows it as IPv4", async () => {
+  const udx = new UDX();
+  const [dual, four] = [bound(udx, "::"), bound(udx)];
+  const firewalled: unknown[] = [];
+  const a = udx.createStream(1);
+  const b = udx.createStream(2, {
+    firewall: (_socket, port, host, family) => {
+      firewalled.push([host, family, port === dual.address()!.port]);
+      return false;
+    },
+  });
+  a.connect(dual, 2, four.address()!.port, "::ffff:127.0.0.1");
+  assert.deepEqual([a.remoteHost, a.remoteFamily], ["::ffff:127.0.0.1", 6]);
+  const data = new Promise<Uint8Array>((resolve) => b.once("data", resolve));
+  a.write("mapped");
+  assert.equal(String(await data), "mapped");
+  assert.deepEqual(firewalled, [[LOOPBACK, 4, true]]);
+  const both = closed(a, b);
+  a.on("error", () => {}).destroy();
+  b.destroy();
+  await both;
+  await Promise.all([dual.close(), four.close()]);
+});
+
 Deno.test("UDXStream.setKeepalive() keeps an idle stream talking until it is switched off", async () => {
   await using scene = new Scene();
   const { a, b } = scene;

@@ -39,7 +39,7 @@ Deno.test({
   ignore: whyNot !== null,
   fn: async () => {
     const { mtu, retransmits } = await shrinkUnderWay(false);
-    assert.equal(mtu, 1200);
+    assert.ok(mtu <= 1400, `${mtu}`);
     assert.ok(retransmits > 0);
   },
 });
