@@ -46,6 +46,13 @@ export class Traffic {
   packetsReceived = 0;
 }
 
+interface QueuedSend {
+  readonly bytes: Uint8Array;
+  readonly to: Deno.NetAddr;
+  readonly ttl: number | undefined;
+  readonly settle: ((sent: boolean) => void) | null;
+}
+
 /** A stream, as far as its socket cares. */
 export interface SocketStream {
   /** The datagrams that were waiting have been read: acknowledge those that were this stream's. */
@@ -220,13 +227,16 @@ export class UDXSocket extends EventEmitter {
   #closing: Promise<void> | null = null;
   #closed = false;
   #pendingSends = 0;
-  #firstSend: Promise<number> | null = null;
-  #hasSent = false;
+  /** The one that the system holds, and those that wait behind it, from `#nextSend` on. */
+  #sending: QueuedSend | null = null;
+  #sends: QueuedSend[] = [];
+  #nextSend = 0;
   #burstPackets = 0;
   #inBatch = false;
   #owing = new Set<SocketStream>();
   readonly #waiting = new Set<SocketStream>();
-  readonly #onSent = () => this.#sent();
+  readonly #onSent = () => this.#sent(true);
+  readonly #onSendFailed = () => this.#sent(false);
   readonly #onBatchEnd = () => this.#endBatch();
   readonly #onPauseEnd = () => this.#endPause();
   /** What arrived meanwhile is read first: the system's buffer may be full of it. */
@@ -384,12 +394,8 @@ export class UDXSocket extends EventEmitter {
     this.#pauseTimer.clear();
     const connection = this.#connection;
     if (connection === null) this.emit("close");
-    else if (this.#firstSend === null || this.#hasSent) connection.close();
-    else {
-      // Those that wait for the first one go before.
-      const close = () => connection.close();
-      this.#firstSend.then(close, close);
-    }
+    // What is still to be sent goes first.
+    else if (this.#sending === null) connection.close();
     return true;
   }
 
@@ -416,7 +422,7 @@ export class UDXSocket extends EventEmitter {
     if (this.closing) return false;
     const to = this.#openAddress(port, host);
     if (this.#pendingSends >= MAX_PENDING_SENDS) return false;
-    return await (this.#submit(bytes, to, ttl || undefined)?.then(() => true, () => false) ?? false);
+    return await new Promise((resolve) => this.#submit(bytes, to, ttl || undefined, resolve));
   }
 
   /** Like `send()`, without telling how it went. */
@@ -444,35 +450,31 @@ export class UDXSocket extends EventEmitter {
     if (this.#pendingSends < MAX_PENDING_ANSWERS) this.#submit(bytes, to);
   }
 
-  #submit(bytes: Uint8Array, to: Deno.NetAddr, ttl?: number): Promise<number> | null {
+  /**
+   * Sends one datagram after the other: those that wait for the system together Deno sends in reverse. Where the system
+   * takes them at once, all of a turn's are sent within the turn.
+   */
+  #submit(bytes: Uint8Array, to: Deno.NetAddr, ttl?: number, settle: ((sent: boolean) => void) | null = null): void {
     const connection = this.#connection;
-    if (connection === null || this.#closed) return null;
-    // The system would send it: the option that forbids it can't be set.
-    if (this.#ipv6Only && to.hostname.startsWith(MAPPED_PREFIX)) return null;
+    // The system would send to an IPv4 address: the option that forbids it can't be set.
+    if (connection === null || this.#closed || (this.#ipv6Only && to.hostname.startsWith(MAPPED_PREFIX))) {
+      settle?.(false);
+      return;
+    }
     this.traffic.packetsTransmitted++;
     this.traffic.bytesTransmitted += bytes.length;
     this.udx.traffic.packetsTransmitted++;
     this.udx.traffic.bytesTransmitted += bytes.length;
     this.#pendingSends++;
     this.#burstPackets++;
-    const sent = this.#hasSent ? connection.send(bytes, to, ttl) : this.#sendAtFirst(connection, bytes, to, ttl);
-    sent.then(this.#onSent, this.#onSent);
-    return sent;
+    const send = { bytes, to, ttl, settle };
+    if (this.#sending === null) this.#give(connection, send);
+    else this.#sends.push(send);
   }
 
-  /**
-   * Until the first datagram has gone, the others wait here: whether a new socket takes any, Deno learns with the first
-   * one, and those that it lets wait for that leave in reverse.
-   */
-  #sendAtFirst(connection: DatagramSocket, bytes: Uint8Array, to: Deno.NetAddr, ttl?: number): Promise<number> {
-    const send = () => connection.send(bytes, to, ttl);
-    if (this.#firstSend !== null) return this.#firstSend.then(send, send);
-    const done = () => {
-      this.#hasSent = true;
-    };
-    this.#firstSend = send();
-    this.#firstSend.then(done, done);
-    return this.#firstSend;
+  #give(connection: DatagramSocket, send: QueuedSend): void {
+    this.#sending = send;
+    connection.send(send.bytes, send.to, send.ttl).then(this.#onSent, this.#onSendFailed);
   }
 
   /** Calls `sendAck()` on the stream when the datagrams that are already waiting have been read. */
@@ -518,8 +520,24 @@ export class UDXSocket extends EventEmitter {
     this.#pauseTimer.set(monotonicMs() + BURST_PAUSE_MS);
   }
 
-  #sent(): void {
+  #sent(taken: boolean): void {
+    this.#sending?.settle?.(taken);
+    this.#sending = null;
+    this.#sendNext();
     if (--this.#pendingSends === MAX_PENDING_SENDS / 2) this.#resumeWaiting();
+  }
+
+  #sendNext(): void {
+    const connection = this.#connection;
+    if (connection === null) return;
+    const send = this.#sends[this.#nextSend++];
+    // Those that are gone are forgotten by and by, also where some always wait.
+    if (send === undefined || this.#nextSend === MAX_PENDING_SENDS) {
+      this.#sends.splice(0, this.#nextSend);
+      this.#nextSend = 0;
+    }
+    if (send !== undefined) this.#give(connection, send);
+    else if (this.#closed) connection.close();
   }
 
   /** Lets streams send in the order in which they came, while there is room. */

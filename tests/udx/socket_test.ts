@@ -91,6 +91,35 @@ Deno.test("UDXSocket sends in order from its first datagram on, also when it clo
   }
 });
 
+Deno.test("UDXSocket gives the system one datagram after the other, and the last ones before it closes", async () => {
+  const given: number[] = [];
+  let taken = Promise.withResolvers<number>();
+  let closed = false;
+  const udx = new UDX({
+    listenDatagram: () => ({
+      addr: { transport: "udp", hostname: LOOPBACK, port: 1 },
+      send(bytes) {
+        given.push(bytes[0]!);
+        return taken.promise;
+      },
+      receive: () => new Promise(() => {}),
+      close: () => closed = true,
+    }),
+  });
+  const socket = bound(udx);
+  const outcomes = [1, 2, 3, 4].map((i) => socket.send(Uint8Array.of(i), 1, LOOPBACK));
+  void socket.close();
+  for (let i = 1; i <= 4; i++) {
+    assert.deepEqual([given.at(-1), given.length, closed], [i, i, false]);
+    const waiting = taken;
+    taken = Promise.withResolvers();
+    if (i === 3) waiting.reject(new Error("no route"));
+    else waiting.resolve(1);
+    assert.equal(await outcomes[i - 1], i !== 3);
+  }
+  assert.deepEqual([given, closed], [[1, 2, 3, 4], true]);
+});
+
 Deno.test("UDXSocket without a host takes IPv4 and IPv6, and names IPv4 peers by their IPv4 address", async () => {
   const udx = new UDX();
   const [dual, four] = [udx.createSocket(), bound(udx)];
