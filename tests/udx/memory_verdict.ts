@@ -11,12 +11,12 @@ const WARM_UP_SHARE = 0.1;
 const SLACK = {
   rss: { share: 0.1, bytes: 8e6 },
   heap: { share: 0.05, bytes: 1e6 },
-  external: { share: 0.1, bytes: 2e6 },
+  external: { share: 0.1, bytes: 4e6 },
 } as const;
 
 /**
  * Has memory stayed flat? After the first tenth, the median of the last third must not exceed that of the first third by
- * more than 10 % and 8 MB (RSS), 5 % and 1 MB (heap), 10 % and 2 MB (buffers outside of it).
+ * more than 10 % and 8 MB (RSS), 5 % and 1 MB (heap), 10 % and 4 MB (buffers outside of it).
  */
 export function judgeMemory(samples: readonly MemorySample[]): { flat: boolean; text: string } {
   const warm = samples.slice(Math.ceil(samples.length * WARM_UP_SHARE));
