@@ -19,8 +19,10 @@ export interface KnownBug {
   readonly faults: readonly FaultKind[];
   /** A peer beside the honest ones. */
   readonly peer?: Rudeness;
-  /** One of so many seeds breaks a rule. */
+  /** It is caught within so many seeds, whichever they are. */
   readonly within: number;
+  /** One that catches it. */
+  readonly seed: number;
 }
 
 /** The world's options with a mistake switched in; none without a name. */
@@ -109,21 +111,24 @@ export const bugs: readonly KnownBug[] = [
     what: "pays while the intent is still being written",
     bug: { name: "reserve-after-paying", effects: toldEarly("intent") },
     faults: [],
-    within: 10,
+    within: 20,
+    seed: 1,
   },
   {
     name: "ask-before-recording",
     what: "sends an invoice that isn't on disk yet",
     bug: { name: "ask-before-recording", effects: toldEarly("invoiced") },
     faults: [],
-    within: 10,
+    within: 20,
+    seed: 1,
   },
   {
     name: "confirm-before-recording",
     what: "tells the payee of a payment whose end isn't on disk yet",
     bug: { name: "confirm-before-recording", effects: toldEarly("settled") },
     faults: [],
-    within: 10,
+    within: 20,
+    seed: 1,
   },
   {
     name: "believe-payment-result",
@@ -140,6 +145,7 @@ export const bugs: readonly KnownBug[] = [
     faults: [],
     peer: "claims-payment",
     within: 10,
+    seed: 1,
   },
   {
     name: "error-is-failure",
@@ -153,7 +159,8 @@ export const bugs: readonly KnownBug[] = [
       ),
     },
     faults: ["answers-lost", "streams-end", "requests-late"],
-    within: 50,
+    within: 100,
+    seed: 6,
   },
   {
     name: "count-only-settled",
@@ -167,7 +174,8 @@ export const bugs: readonly KnownBug[] = [
       }),
     },
     faults: ["lnd-hang", "payment-stuck", "answers-lost", "disk-slow"],
-    within: 1_500,
+    within: 300,
+    seed: 3,
   },
   {
     name: "position-of-settled-only",
@@ -186,7 +194,8 @@ export const bugs: readonly KnownBug[] = [
       }),
     },
     faults: ["lnd-hang", "payment-stuck", "answers-lost", "disk-slow"],
-    within: 1_500,
+    within: 100,
+    seed: 15,
   },
   {
     name: "skip-hash-check",
@@ -201,7 +210,8 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: [],
     peer: "asks-again",
-    within: 20,
+    within: 30,
+    seed: 1,
   },
   {
     name: "skip-proof",
@@ -217,7 +227,8 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: [],
     peer: "claims-node",
-    within: 50,
+    within: 30,
+    seed: 1,
   },
   {
     name: "forget-min-time",
@@ -225,7 +236,8 @@ export const bugs: readonly KnownBug[] = [
     bug: { name: "forget-min-time", event: before(({ state }) => state!.ledger.lastAttemptAtMs.clear()) },
     faults: [],
     peer: "asks",
-    within: 10,
+    within: 40,
+    seed: 5,
   },
   {
     name: "forget-count",
@@ -233,14 +245,16 @@ export const bugs: readonly KnownBug[] = [
     bug: { name: "forget-count", config: settings(() => ({ maxTransactionsPerPeriod: 1_000_000 })) },
     faults: [],
     peer: "asks",
-    within: 20,
+    within: 30,
+    seed: 1,
   },
   {
     name: "forget-net-outflow",
     what: "ignores maxNetOutflow",
     bug: { name: "forget-net-outflow", config: settings(() => ({ maxNetOutflowSat: sat(1_000_000_000) })) },
     faults: [],
-    within: 20,
+    within: 60,
+    seed: 4,
   },
   {
     name: "ignore-share-rule",
@@ -250,14 +264,16 @@ export const bugs: readonly KnownBug[] = [
       config: settings(({ balancePoint }) => ({ balancePoint: Math.max(0.02, balancePoint - 0.25), deadzone: 0.01 })),
     },
     faults: [],
-    within: 20,
+    within: 40,
+    seed: 4,
   },
   {
     name: "ignore-maximum",
     what: "ignores maxTransactionSize",
     bug: { name: "ignore-maximum", config: settings(() => ({ maxTransactionSizeSat: sat(100_000_000) })) },
     faults: [],
-    within: 20,
+    within: 40,
+    seed: 2,
   },
   {
     name: "decide-on-old-list",
@@ -272,7 +288,8 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["stuck-htlc"],
     peer: "asks",
-    within: 300,
+    within: 1_000,
+    seed: 68,
   },
   {
     name: "wrong-channel",
@@ -290,6 +307,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: [],
     within: 20,
+    seed: 1,
   },
   {
     name: "pay-again-after-restart",
@@ -297,6 +315,7 @@ export const bugs: readonly KnownBug[] = [
     bug: payAgain(),
     faults: ["crash", "lnd-hang", "payment-stuck", "lnd-slow"],
     within: 300,
+    seed: 42,
   },
   {
     name: "free-on-not-found",
@@ -310,7 +329,8 @@ export const bugs: readonly KnownBug[] = [
       ),
     },
     faults: ["requests-late"],
-    within: 100,
+    within: 300,
+    seed: 54,
   },
   {
     name: "forget-open-invoices",
@@ -326,7 +346,8 @@ export const bugs: readonly KnownBug[] = [
           : event,
     },
     faults: ["crash", "append-rejected"],
-    within: 100,
+    within: 30,
+    seed: 2,
   },
   {
     name: "ask-twice",
@@ -338,7 +359,8 @@ export const bugs: readonly KnownBug[] = [
       }),
     },
     faults: ["lnd-slow", "disk-slow"],
-    within: 50,
+    within: 10,
+    seed: 1,
   },
   {
     name: "ignore-pause",
@@ -349,7 +371,8 @@ export const bugs: readonly KnownBug[] = [
         event.kind === "paused" || event.kind === "started" ? { ...event, pauses: [] } : event,
     },
     faults: ["paused"],
-    within: 50,
+    within: 20,
+    seed: 1,
   },
   {
     name: "ignore-history",
@@ -359,7 +382,8 @@ export const bugs: readonly KnownBug[] = [
       event: replied((reply) => reply.ok && reply.method === "listPayments" ? { ...reply, value: [] } : reply),
     },
     faults: ["backup-restored"],
-    within: 50,
+    within: 30,
+    seed: 3,
   },
   {
     name: "ignore-fee-and-hops",
@@ -373,6 +397,7 @@ export const bugs: readonly KnownBug[] = [
       }),
     },
     faults: ["lnd-contradicts"],
-    within: 50,
+    within: 30,
+    seed: 4,
   },
 ];

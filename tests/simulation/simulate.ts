@@ -15,6 +15,7 @@ const help = `deno task simulate [options]
   --jobs J        how many cores (2)
   --only KINDS    only these kinds of fault, comma-separated
   --without KINDS leave these kinds of fault out
+  --prove         switch each of the deliberate mistakes in, one after the other: each must be caught
   --bug NAME      switch a deliberate mistake in
   --plan FILE     the one world of this plan (as a failure prints it)
   --trace         with --seed or --plan: the trace even if nothing fails
@@ -31,13 +32,14 @@ interface Options {
   without: FaultKind[];
   bug: string | undefined;
   plan: string | undefined;
+  prove: boolean;
   trace: boolean;
 }
 
 function parse(args: readonly string[]): Options {
   const options: Options = {
     ...{ runs: undefined, minutes: undefined, seed: undefined, jobs: 2, only: undefined, without: [] },
-    ...{ bug: undefined, plan: undefined, trace: false },
+    ...{ bug: undefined, plan: undefined, prove: false, trace: false },
   };
   const rest = [...args];
   for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
@@ -54,6 +56,7 @@ function parse(args: readonly string[]): Options {
     else if (name === "--without") options.without = kinds(value());
     else if (name === "--bug") options.bug = value();
     else if (name === "--plan") options.plan = value();
+    else if (name === "--prove") options.prove = true;
     else if (name === "--trace") options.trace = true;
     else refuse(`there is no ${name}`);
   }
@@ -105,7 +108,11 @@ function explain(plan: Plan, bug: string | undefined): void {
       `${small.plan.channels.length} of ${plan.channels.length} channels\n`,
   );
   for (const line of trace) console.log(line);
-  console.log(`\n${failure?.message}\n\nagain: deno task simulate --plan FILE, with this as the file:`);
+  console.log(
+    `\n${failure?.message}\n\nagain: deno task simulate --plan FILE${
+      bug === undefined ? "" : ` --bug ${bug}`
+    }, with this as the file:`,
+  );
   console.log(JSON.stringify(small.plan));
 }
 
@@ -120,10 +127,35 @@ function replay(plan: Plan, options: Options): number {
   return 1;
 }
 
+/** Switches every deliberate mistake in, in worlds from seeds that nobody chose. */
+function prove(first: number): number {
+  let missed = 0;
+  for (const { name, what, faults, within } of bugs) {
+    const tried = Array.from({ length: within }, (_, index) => (first + index) >>> 0);
+    let message = "";
+    const caught = tried.findIndex((seed) => {
+      message = runPlan(drawPlan(seed, { only: faults }), bugNamed(name)).failure?.message ?? "";
+      return message !== "";
+    });
+    if (caught < 0) missed++;
+    console.log(
+      `${caught < 0 ? "MISSED" : "caught"}  ${name} (${what}): ${
+        caught < 0
+          ? `not within ${within} seeds`
+          : `by seed ${caught + 1} of at most ${within}: ${message.split("\n")[0]}`
+      }`,
+    );
+  }
+  console.log(
+    `\n${bugs.length - missed} of ${bugs.length} mistakes caught, seeds from ${first}, at commit ${commit()}`,
+  );
+  return missed;
+}
+
 const perBatch = 25;
 
 async function runMany(options: Options): Promise<number> {
-  const first = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!;
+  const first = options.seed ?? freshSeed();
   const runs = options.runs ?? (options.minutes === undefined ? 1_000 : Infinity);
   const untilMs = options.minutes === undefined ? Infinity : performance.now() + options.minutes * 60_000;
   const { only, without } = options;
@@ -172,6 +204,10 @@ async function runMany(options: Options): Promise<number> {
   return 1;
 }
 
+function freshSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
+}
+
 function rate(seeds: number, startedMs: number): string {
   return (seeds / ((performance.now() - startedMs) / 1000)).toFixed(1);
 }
@@ -209,7 +245,8 @@ if (Deno.args.includes("--help")) {
 } else {
   const options = parse(Deno.args);
   const { plan, seed, runs, minutes, only, without } = options;
-  if (plan !== undefined) Deno.exitCode = replay(JSON.parse(Deno.readTextFileSync(plan)), options);
+  if (options.prove) Deno.exitCode = prove(seed ?? freshSeed()) === 0 ? 0 : 1;
+  else if (plan !== undefined) Deno.exitCode = replay(JSON.parse(Deno.readTextFileSync(plan)), options);
   else if (seed !== undefined && runs === undefined && minutes === undefined) {
     Deno.exitCode = replay(drawPlan(seed, { without, ...(only === undefined ? {} : { only }) }), options);
   } else Deno.exitCode = await runMany(options);

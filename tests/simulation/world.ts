@@ -134,7 +134,7 @@ export class World {
     this.instances = plan.instances.map((instance, index) => {
       const nodes = plan.nodes.flatMap((node, at) => node.instance === index ? [this.nodes[at]!] : []);
       const config = this.#configOf(instance, nodes.length);
-      const key = parseSwarmKey((index + 1).toString(16).padStart(64, "0"))!;
+      const key = parseSwarmKey(String(index + 1).repeat(64))!;
       return new SimInstance(this, index, nodes, key, this.bug?.config?.(config, instance) ?? config);
     });
     for (const participant of this.participants) participant.start(this);
