@@ -3,6 +3,7 @@ import { check } from "./lib/cli/commands/check.ts";
 import { demo } from "./lib/cli/commands/demo.ts";
 import { log } from "./lib/cli/commands/log.ts";
 import { pause, resume } from "./lib/cli/commands/pause.ts";
+import { repair } from "./lib/cli/commands/repair.ts";
 import { run } from "./lib/cli/commands/run.ts";
 import { print, printError, reportError } from "./lib/cli/commands/screen.ts";
 import { secret } from "./lib/cli/commands/secret.ts";
@@ -27,6 +28,8 @@ async function main(argv: readonly string[]): Promise<number> {
       return await pause(command);
     case "resume":
       return await resume(command);
+    case "repair":
+      return await repair(command);
     case "help":
     case "version":
       print(command.text);

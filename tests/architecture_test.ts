@@ -26,11 +26,13 @@ const edges = [
   "lib/udx/ttl_socket.ts",
   "lib/audit/storage.ts",
   "lib/audit/sync_folder.ts",
+  "lib/audit/is_there.ts",
   "lib/audit/hypercore_log.ts",
   "lib/audit/log_reader.ts",
   "lib/audit/pause_file.ts",
   "lib/audit/seed_file.ts",
   "lib/audit/audit_service.ts",
+  "lib/audit/repair.ts",
 ];
 
 /** Whole folders of edges. `lib/npm/` holds stand-ins for npm packages and follows their rules, not ours. */

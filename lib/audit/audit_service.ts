@@ -3,11 +3,13 @@ import { type DataPaths, dataPaths } from "../config/data_paths.ts";
 import { messageOf, TightropeError } from "../domain/errors.ts";
 import type { Random } from "../env/random.ts";
 import type { LogHead } from "./audit_sink.ts";
+import { DamagedLogError } from "./damaged_log.ts";
 import { HypercoreLog } from "./hypercore_log.ts";
+import { isThere } from "./is_there.ts";
 import { addPause } from "./pause_file.ts";
 import type { EventRecord, LogRecord } from "./record.ts";
 import { decodeLogRecord, encodeEvent, encodeTransaction } from "./record_codec.ts";
-import { deriveKeySeed, loadOrCreateSeed } from "./seed_file.ts";
+import { deriveKeySeed, loadOrCreateSeed, logKeySeeds } from "./seed_file.ts";
 
 /**
  * The instance's two logs and its seed, in one data directory: `<storagePath>/<eventLog>`, `<storagePath>/<transactionHistory>`
@@ -50,12 +52,10 @@ export class AuditService {
     }
     const paths = dataPaths(config);
     const seed = loadOrCreateSeed(paths.seedFile, () => random.bytes(32));
-    const transactions = await HypercoreLog.open(
-      paths.transactionLogDirectory,
-      deriveKeySeed(seed, "transactions"),
-    );
+    checkNotMissing(paths);
+    const transactions = await HypercoreLog.open(paths.transactionLogDirectory, logKeySeeds(seed, "transactions"));
     try {
-      const events = await HypercoreLog.open(paths.eventLogDirectory, deriveKeySeed(seed, "events"), { gatherMs: 50 });
+      const events = await HypercoreLog.open(paths.eventLogDirectory, logKeySeeds(seed, "events"), { gatherMs: 50 });
       return new AuditService(deriveKeySeed(seed, "swarm"), paths, config.shouldMask, events, transactions);
     } catch (error) {
       await transactions.close();
@@ -100,4 +100,13 @@ export class AuditService {
   async close(): Promise<void> {
     await Promise.all([this.#events.close(), this.#transactions.close()]);
   }
+}
+
+/** The transaction log is begun before the event log: a directory that has only the latter has lost it. */
+export function checkNotMissing({ transactionLogDirectory, eventLogDirectory }: DataPaths): void {
+  if (isThere(transactionLogDirectory) || !isThere(`${eventLogDirectory}/oplog`)) return;
+  throw new DamagedLogError(
+    `The transaction log "${transactionLogDirectory}" is gone, though this data directory was in use ` +
+      "(or audit.transactionHistory names another one now)",
+  );
 }

@@ -1,8 +1,10 @@
 import Hypercore from "hypercore";
 import sodium from "sodium-universal";
 import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
+import { DamagedLogError } from "./damaged_log.ts";
 import type { LogHead } from "./audit_sink.ts";
 import { decodeMarks, encodeMark, slotBytes } from "./high_water_mark.ts";
+import { isThere } from "./is_there.ts";
 import type { HypercoreConstructor, HypercoreInstance, KeyPair } from "./hypercore_types.ts";
 import { type Access, CoreStorage } from "./storage.ts";
 import { syncFolder } from "./sync_folder.ts";
@@ -61,13 +63,15 @@ export async function* readBlocks(core: HypercoreInstance, from: number, end: nu
 }
 
 async function readBlock(core: HypercoreInstance, index: number): Promise<Uint8Array> {
-  const [block, leaf] = await Promise.all([core.get(index), core.core.tree.get(2 * index)]);
+  let block: Uint8Array | null;
+  let leaf: { readonly hash: Uint8Array };
+  try {
+    [block, leaf] = await Promise.all([core.get(index), core.core.tree.get(2 * index)]);
+  } catch (error) {
+    throw new DamagedLogError(`Record ${index} of the log can't be read: ${messageOf(error)}`, { cause: error });
+  }
   if (block === null || !core.crypto.data(block).every((byte, i) => byte === leaf.hash[i])) {
-    throw new TightropeError(
-      "config",
-      `Record ${index} of the log is damaged on the disk`,
-      "Restore the data directory from a backup; what was paid since is read from the Lightning node",
-    );
+    throw new DamagedLogError(`Record ${index} of the log is damaged on the disk`);
   }
   return block;
 }
@@ -109,29 +113,31 @@ export class HypercoreLog {
 
   /**
    * Opens the log in `folder`, or begins one. The high-water mark lies beside the folder as `<folder>.mark`.
-   * @param keySeed 32 bytes that the log's key pair is made of; the secret key never reaches the disk
-   * @throws TightropeError if another process writes the log, it belongs to another seed, is damaged, or is shorter or
-   *   another than the mark says
+   * @param keySeeds 32 bytes that the log's key pair is made of, or several of which one fits; a new log is begun with the
+   *   first. The secret key never reaches the disk
+   * @throws TightropeError if another process writes the log or it belongs to another seed; {@link DamagedLogError} if it
+   *   is damaged, or shorter or another than the mark says
    */
-  static async open(folder: string, keySeed: Uint8Array, options: LogOptions = {}): Promise<HypercoreLog> {
+  static async open(
+    folder: string,
+    keySeeds: Uint8Array | readonly Uint8Array[],
+    options: LogOptions = {},
+  ): Promise<HypercoreLog> {
+    const markPath = markPathOf(folder);
+    const mark = readMark(markPath);
+    checkNotEmptied(folder, mark);
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const keyPair = keyPairFromSeed(keySeed);
-    let core: HypercoreInstance;
-    try {
-      core = await openCore(folder, "write", keyPair.publicKey);
-    } catch (error) {
-      throw asOpenError(folder, error);
-    }
+    const { core, keyPair } = await openWithAny(folder, keySeeds instanceof Uint8Array ? [keySeeds] : keySeeds);
     try {
       const head = await headOf(core);
-      const markPath = `${folder}.mark`;
-      await checkAgainstMark(core, head, markPath);
-      const mark = Deno.openSync(markPath, { read: true, write: true, create: true, mode: 0o600 });
+      await checkAgainstMark(core, head, mark, markPath);
+      const markFile = Deno.openSync(markPath, { read: true, write: true, create: true, mode: 0o600 });
       syncFolder(folder.replace(/[/\\][^/\\]+$/, ""));
-      const log = new HypercoreLog(core, keyPair, mark, head, options.gatherMs ?? 0);
-      // Both slots agree with the log from here on, whatever they held.
+      const log = new HypercoreLog(core, keyPair, markFile, head, options.gatherMs ?? 0);
+      // Both slots agree with the log from here on, whatever they held, and from the first record on there is a mark.
       log.#writeMark();
       log.#writeMark();
+      markFile.syncDataSync();
       return log;
     } catch (error) {
       await core.close();
@@ -237,62 +243,108 @@ async function headOf(core: HypercoreInstance, length = core.length): Promise<Lo
   return { length, treeHash: (await core.treeHash(length)).toHex() };
 }
 
-async function checkAgainstMark(core: HypercoreInstance, head: LogHead, markPath: string): Promise<void> {
+/** The log of the first seed that it was begun with. */
+async function openWithAny(
+  folder: string,
+  keySeeds: readonly Uint8Array[],
+): Promise<{ core: HypercoreInstance; keyPair: KeyPair }> {
+  let conflict: unknown;
+  for (const keySeed of keySeeds) {
+    const keyPair = keyPairFromSeed(keySeed);
+    try {
+      return { core: await openCore(folder, "write", keyPair.publicKey), keyPair };
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "STORAGE_CONFLICT") throw asOpenError(folder, error);
+      conflict = error;
+    }
+  }
+  throw new DamagedLogError(`The log "${folder}" was begun with another seed file`, {
+    cause: conflict,
+    remedy:
+      "Put back the seed file that belongs to this data directory. If it is lost, stop Tightrope and run `tightrope " +
+      "repair` with the same --config: it begins a new log with what this one holds",
+  });
+}
+
+/** Where the high-water mark of a log lies. */
+export function markPathOf(folder: string): string {
+  return `${folder}.mark`;
+}
+
+/** `none`: there is no file. `unreadable`: there is, and nothing in it is whole. */
+type Mark = LogHead | "none" | "unreadable";
+
+function readMark(path: string): Mark {
   let bytes: Uint8Array;
   try {
-    bytes = Deno.readFileSync(markPath);
+    bytes = Deno.readFileSync(path);
   } catch (error) {
-    // A new log, or an operator who took the mark away because the loss is accepted.
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
+    if (error instanceof Deno.errors.NotFound) return "none";
+    throw asOpenError(path, error);
   }
-  const mark = decodeMarks(bytes);
-  // Neither slot whole: cut off while the very first was written.
-  if (mark === undefined) return;
-  const remedy =
-    `Restore the data directory from a backup that is whole. To go on with what is left, delete "${markPath}": ` +
-    "payments missing in the log are then read from the Lightning node and count as spent";
+  return decodeMarks(bytes) ?? "unreadable";
+}
+
+/** Hypercore takes a folder without its first file for a new log, and would begin one over what is left. */
+function checkNotEmptied(folder: string, mark: Mark): void {
+  if (sizeOf(`${folder}/oplog`) > 0) return;
+  if (typeof mark === "object" && mark.length > 0) {
+    const what = isThere(folder) ? 'is damaged: its file "oplog" is missing or empty, and' : "is gone:";
+    throw new DamagedLogError(`The log "${folder}" ${what} it had ${mark.length} records`);
+  }
+  for (const name of ["data", "tree"]) {
+    if (sizeOf(`${folder}/${name}`) > 0) {
+      throw new DamagedLogError(`The log "${folder}" is damaged: its file "oplog" is missing or empty`);
+    }
+  }
+}
+
+/** 0 for a file that isn't there. */
+function sizeOf(path: string): number {
+  try {
+    return Deno.statSync(path).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return 0;
+    throw asOpenError(path, error);
+  }
+}
+
+async function checkAgainstMark(core: HypercoreInstance, head: LogHead, mark: Mark, markPath: string): Promise<void> {
+  if (typeof mark === "string") {
+    // The mark is on the disk before the first record.
+    if (head.length === 0) return;
+    throw new DamagedLogError(
+      `Nobody knows how long the log beside "${markPath}" was: ${
+        mark === "none" ? "that file is missing" : "that file is damaged"
+      }. ${head.length} records are left`,
+      { isPrefix: true },
+    );
+  }
   if (head.length < mark.length) {
-    throw new TightropeError(
-      "config",
+    throw new DamagedLogError(
       `The log beside "${markPath}" is damaged or was restored from an old backup: it has ${head.length} records, but had ${mark.length}`,
-      remedy,
+      { isPrefix: true },
     );
   }
   const { treeHash } = await headOf(core, mark.length);
   if (treeHash !== mark.treeHash) {
-    throw new TightropeError(
-      "config",
+    throw new DamagedLogError(
       `The log beside "${markPath}" is not the one that was written here: its first ${mark.length} records differ`,
-      remedy,
     );
   }
 }
 
-function asOpenError(folder: string, error: unknown): unknown {
+function asOpenError(path: string, error: unknown): unknown {
   if (error instanceof TightropeError) return error;
-  if (error instanceof Deno.errors.PermissionDenied) {
+  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
     return new TightropeError(
       "permission",
-      `Cannot open the log "${folder}": ${error.message}`,
+      `Cannot open the log "${path}": ${error.message}`,
       "Let the user that runs Tightrope read and write the data directory",
       { cause: error },
     );
   }
-  if ((error as { code?: unknown }).code === "STORAGE_CONFLICT") {
-    return new TightropeError(
-      "config",
-      `The log "${folder}" was begun with another seed file`,
-      "Put back the seed file that belongs to this data directory, or move the log away to begin a new one",
-      { cause: error },
-    );
-  }
-  return new TightropeError(
-    "config",
-    `Cannot open the log "${folder}": ${messageOf(error)}`,
-    "Restore the data directory from a backup, or move the log away to begin a new one",
-    { cause: error },
-  );
+  return new DamagedLogError(`Cannot open the log "${path}": ${messageOf(error)}`, { cause: error });
 }
 
 function asAppendError(error: unknown): TightropeError {

@@ -32,6 +32,8 @@ export interface HypercoreOptions {
 }
 
 export interface HypercoreInstance {
+  /** The public key, once ready. */
+  readonly key: Uint8Array;
   readonly length: number;
   readonly byteLength: number;
   ready(): Promise<void>;

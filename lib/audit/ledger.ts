@@ -123,6 +123,8 @@ export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
   let evenWallMs = -Infinity;
   const dates = records.map((record) => {
     if (record.kind === "clock") offsetMs += record.jumpMs;
+    // It stands before the older records that the repair kept.
+    if (record.kind === "repaired") return { wallMs, evenWallMs };
     wallMs = Math.max(wallMs, record.atWallMs);
     evenWallMs = Math.max(evenWallMs, record.atWallMs - offsetMs);
     return { wallMs, evenWallMs };

@@ -8,6 +8,7 @@ import {
   parseShortChannelId,
 } from "../domain/ids.ts";
 import type { LogLevel } from "../env/logger.ts";
+import { DamagedLogError } from "./damaged_log.ts";
 import { maskKeys, redactSecrets } from "./mask.ts";
 import {
   type EventKind,
@@ -255,12 +256,7 @@ function readFields(bytes: Uint8Array): Fields {
 }
 
 function damagedRecord(message: string, cause?: unknown): TightropeError {
-  return new TightropeError(
-    "config",
-    message,
-    "Restore the data directory from a backup; what was paid since is read from the Lightning node",
-    { cause },
-  );
+  return new DamagedLogError(message, { cause });
 }
 
 function parseTime(value: unknown): number | undefined {

@@ -9,9 +9,22 @@ const ownerOnly = 0o600;
 /** What keys are derived for. Each has a key of its own; none tells anything of the others or of the cluster's secret. */
 export type KeyPurpose = "events" | "transactions" | "swarm";
 
-/** 32 bytes for one purpose: HKDF-SHA256(seed, info "tightrope/2 <purpose> key"). */
-export function deriveKeySeed(seed: Uint8Array, purpose: KeyPurpose): Uint8Array {
-  return hkdf(sha256, seed, undefined, new TextEncoder().encode(`tightrope/2 ${purpose} key`), 32);
+/**
+ * 32 bytes for one purpose: HKDF-SHA256(seed, info "tightrope/2 <purpose> key").
+ * @param generation of a log: one that a repair began in place of another has a key of its own (info "… key 1", and so on),
+ *   since two logs of one key would look like a forgery to whoever holds a copy of the first
+ */
+export function deriveKeySeed(seed: Uint8Array, purpose: KeyPurpose, generation = 0): Uint8Array {
+  const info = `tightrope/2 ${purpose} key${generation === 0 ? "" : ` ${generation}`}`;
+  return hkdf(sha256, seed, undefined, new TextEncoder().encode(info), 32);
+}
+
+/** How often a log can have been begun anew. */
+const maxGenerations = 100;
+
+/** The seeds of all keys that a log may have, the first one's first. */
+export function logKeySeeds(seed: Uint8Array, purpose: KeyPurpose): readonly Uint8Array[] {
+  return Array.from({ length: maxGenerations }, (_, generation) => deriveKeySeed(seed, purpose, generation));
 }
 
 /**

@@ -1,6 +1,8 @@
-import { applyRecord, foldLedger, forgetSettled, openPayments } from "../audit/ledger.ts";
+import { DamagedLogError } from "../audit/damaged_log.ts";
+import { applyRecord, foldLedger, forgetSettled, type Ledger, openPayments } from "../audit/ledger.ts";
+import type { LogRecord } from "../audit/record.ts";
 import { longestPeriodMs } from "../config/settings.ts";
-import { invariant, unreachable } from "../domain/errors.ts";
+import { invariant, InvariantError, unreachable } from "../domain/errors.ts";
 import type { Now } from "../env/clock.ts";
 import type { Random } from "../env/random.ts";
 import type { NodeReply } from "../lightning/node.ts";
@@ -202,7 +204,7 @@ function handle(step: Step, event: BalancerEvent): void {
 function start(step: Step, { transactions, pauses }: Extract<BalancerEvent, { kind: "started" }>): void {
   const { state, now } = step;
   state.started = true;
-  state.ledger = foldLedger(transactions, now);
+  state.ledger = foldWhole(transactions, now);
   startClock(step);
   forgetSettled(state.ledger, now.atMs - longestPeriodMs(state.config.limits));
   const payments = openPayments(state.ledger);
@@ -224,6 +226,16 @@ function start(step: Step, { transactions, pauses }: Extract<BalancerEvent, { ki
           "will be looked up"),
     details: { records: transactions.length, payments: payments.length, invoices: state.ledger.invoices.size },
   });
+}
+
+/** @throws DamagedLogError when the records can't follow each other: no limit can be counted from them */
+function foldWhole(records: readonly LogRecord[], now: Now): Ledger {
+  try {
+    return foldLedger(records, now);
+  } catch (error) {
+    if (!(error instanceof InvariantError)) throw error;
+    throw new DamagedLogError(`The transaction log contradicts itself: ${error.message}`, { cause: error });
+  }
 }
 
 function count(number: number, what: string): string {

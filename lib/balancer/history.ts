@@ -1,5 +1,5 @@
 import type { ForeignRecord } from "../audit/record.ts";
-import { msatToSatCeil } from "../domain/amounts.ts";
+import { addSat, msatToSatCeil } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
 import { parseShortChannelId } from "../domain/ids.ts";
 import type { PaymentSummary } from "../domain/payment.ts";
@@ -10,7 +10,7 @@ import { nameOf, sats } from "./names.ts";
 import { nodeName } from "./nodes.ts";
 import { resumePayment } from "./payments.ts";
 import { type BalancerState, isOwn, type NodeState, type Side } from "./state.ts";
-import { append, backOffMs, call, type Step, tell } from "./step.ts";
+import { append, backOffMs, call, note, type Step, tell } from "./step.ts";
 
 /** Payments per page. */
 const pageSize = 100;
@@ -18,6 +18,8 @@ const pageSize = 100;
 const spacingMs = 1_000;
 /** Payments are looked for from this long before the newest record: clocks differ, and a backup lacks its last records. */
 const marginMs = 86_400_000;
+/** What was paid counts as this much younger than the node says: its clock isn't ours. */
+const clockToleranceMs = 3_600_000;
 
 /**
  * Reads what the node itself lists as its payments, newer than the last seen, to find those that our log doesn't know: a
@@ -71,7 +73,7 @@ export function onHistory(step: Step, node: NodeState, limit: number, reply: Nod
   }
   if (page.length < limit) {
     history.phase = "read";
-    return;
+    return noteRebuilt(step, node);
   }
   if (history.phase === "unread") history.phase = "reading";
   readHistory(step, node);
@@ -95,8 +97,30 @@ function seek(step: Step, node: NodeState, [found]: readonly PaymentSummary[]): 
   readHistory(step, node);
 }
 
+/** Whether the log was begun anew and doesn't hold all yet that the node has paid. */
+function isRebuilding({ ledger }: BalancerState, { info }: NodeState): boolean {
+  return ledger.repair !== undefined && info !== undefined && !ledger.repair.rebuilt.has(info.pubkey);
+}
+
+/** After a repair: the log knows again what the node has paid. */
+function noteRebuilt(step: Step, node: NodeState): void {
+  if (!isRebuilding(step.state, node) || !node.info) return;
+  note(step, { kind: "rebuilt", atWallMs: step.now.wallMs, node: node.info.pubkey });
+  const { count, amountSat } = node.history.missing;
+  tell(step, {
+    kind: "warning",
+    level: "warn",
+    message: `The log was repaired: ${nodeName(step.state, node)} lists ${count} payments to rebalance (${
+      sats(amountSat)
+    }) that it had lost. They count as spent; what was received meanwhile isn't known`,
+    node: node.info.pubkey,
+  });
+}
+
 /** Since when the log may lack payments of the node; always, where the log knows nothing of it. */
 function beginWallMs({ state, now }: Step, node: NodeState): number {
+  // What a repair left out may be older than the newest record.
+  if (isRebuilding(state, node)) return state.ledger.repair?.historyFromWallMs ?? -Infinity;
   const newest = node.info && state.ledger.newestAtWallMs.get(node.info.pubkey);
   // A record from a clock that was ahead must not hide what was paid since.
   return newest === undefined ? -Infinity : Math.min(newest, now.wallMs) - marginMs;
@@ -119,6 +143,10 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   const amountSat = msatToSatCeil(payment.amountMsat);
   if (destination === undefined || amountSat <= 0n || !node.info) return;
   const side = channelOf(node, payment);
+  const rebuilding = isRebuilding(state, node);
+  if (rebuilding) node.history.missing.count++;
+  if (rebuilding) node.history.missing.amountSat = addSat(node.history.missing.amountSat, amountSat);
+  const paidAtWallMs = (payment.resolvedAtWallMs ?? Infinity) + clockToleranceMs;
   const record: ForeignRecord = {
     kind: "foreign",
     role: "payer",
@@ -131,11 +159,13 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
     paymentHash,
     amountSat,
     pending: status.kind === "in-flight",
+    ...(status.kind === "settled" && paidAtWallMs < step.now.wallMs ? { paidAtWallMs } : {}),
   };
   append(step, record, { kind: "noted" }, true);
   tell(step, {
     kind: "warning",
-    level: "warn",
+    // Hundreds may be missing after a repair; they are told of together.
+    level: rebuilding ? "debug" : "warn",
     message:
       `${nodeName(state, node)} has paid ${nameOf(state, destination)} ${sats(amountSat)} to rebalance, and our ` +
       "log doesn't know of it: a second daemon, or a log restored from a backup? It counts as spent",

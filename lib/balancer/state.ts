@@ -3,7 +3,7 @@ import { createLedger } from "../audit/ledger.ts";
 import type { Pause } from "../audit/pause.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import type { LimitsConfig } from "../config/config.ts";
-import type { Sat } from "../domain/amounts.ts";
+import { type Sat, sat } from "../domain/amounts.ts";
 import type { ChannelSnapshot } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
@@ -112,6 +112,8 @@ export interface History {
   /** While seeking: the payments after `low` begin too early, those after `high` (if known) late enough. */
   low: bigint;
   high: bigint | undefined;
+  /** What was found that a repaired log had lost. */
+  readonly missing: { count: number; amountSat: Sat };
 }
 
 /** Our side of one channel. */
@@ -353,6 +355,7 @@ export function createHistory(): History {
     failures: 0,
     low: 0n,
     high: undefined,
+    missing: { count: 0, amountSat: sat(0) },
   };
 }
 

@@ -39,6 +39,12 @@ export type Command =
   | { readonly kind: "secret" }
   | { readonly kind: "pause"; readonly configPath: string; readonly scope: PauseScope }
   | { readonly kind: "resume"; readonly configPath: string; readonly scope: PauseScope }
+  | {
+    readonly kind: "repair";
+    readonly configPath: string;
+    /** Only say what is wrong. */
+    readonly dryRun: boolean;
+  }
   /** For stdout, ending in a line break. */
   | { readonly kind: "help"; readonly text: string }
   | { readonly kind: "version"; readonly text: string }
@@ -217,6 +223,19 @@ function createParser(options: ArgsOptions, write: (text: string) => void, found
     .addOption(node())
     .addOption(channel())
     .action((given: Given) => found({ kind: "resume", configPath: given.config, scope: scopeOf(given) }));
+
+  program.command("repair")
+    .summary("begin a damaged log anew, with what can be read of it")
+    .description(
+      "Reads both logs of a Tightrope that doesn't run. One that is damaged, shortened or gone is set aside, never " +
+        "deleted, and begun anew with every record that can be read. The next start reads what the Lightning nodes " +
+        "themselves list as paid, and counts it as spent, before it pays anything.",
+    )
+    .addOption(config())
+    .option("--dry-run", "say what is wrong, and change nothing")
+    .action((given: { config: string; dryRun?: true }) =>
+      found({ kind: "repair", configPath: given.config, dryRun: given.dryRun ?? false })
+    );
 
   for (const command of program.commands) {
     command.helpOption("-h, --help", "print this help");

@@ -1,6 +1,7 @@
 import type { AuditSink, LogHead } from "../audit/audit_sink.ts";
 import type { Pause } from "../audit/pause.ts";
 import type { EventRecord, LogRecord } from "../audit/record.ts";
+import type { LogRepair } from "../audit/log_repair.ts";
 import type { AuditConfig } from "../config/config.ts";
 import type { Random } from "../env/random.ts";
 import { auditRights } from "./rights.ts";
@@ -71,5 +72,15 @@ export class AuditWorker implements AuditSink {
   async close(): Promise<void> {
     await this.handle.call("close");
     this.handle.terminate();
+  }
+}
+
+/** `tightrope repair`, in a worker that may touch nothing but the data directory. */
+export async function repairLogsInWorker(config: AuditConfig, change: boolean, random: Random): Promise<LogRepair[]> {
+  const { handle } = new AuditWorker(config, random);
+  try {
+    return await handle.call("repair", config, change) as LogRepair[];
+  } finally {
+    handle.terminate();
   }
 }

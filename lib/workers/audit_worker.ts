@@ -3,6 +3,8 @@ import { AuditService } from "../audit/audit_service.ts";
 import { encodePauses, type Pause } from "../audit/pause.ts";
 import { readPauses, takeResume } from "../audit/pause_file.ts";
 import type { EventRecord, LogRecord } from "../audit/record.ts";
+import type { LogRepair } from "../audit/log_repair.ts";
+import { repairLogs } from "../audit/repair.ts";
 import type { AuditConfig } from "../config/config.ts";
 import { type DataPaths, dataPaths } from "../config/data_paths.ts";
 import { InvariantError } from "../domain/errors.ts";
@@ -46,6 +48,9 @@ const port = servePort({
     pausePoll = pollControl(paths, pauses);
     return { head: service.heads.transactions, swarmSeed: service.swarmSeed, pauses };
   },
+  /** Looks at the logs of a daemon that doesn't run, and begins those anew that are damaged. */
+  repair: (config: AuditConfig, change: boolean): Promise<LogRepair[]> =>
+    repairLogs(config, systemRandom, systemClock.now().wallMs, change),
   /** The next `count` transactions, from the first on; fewer at the end. */
   async transactions(count: number): Promise<LogRecord[]> {
     reading ??= opened().readTransactions();

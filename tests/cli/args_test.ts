@@ -43,6 +43,8 @@ Deno.test("parseArgs() reads every command", () => {
       configPath: "config.yaml",
       scope: { kind: "channel-id", channelId: "879609302220865536" },
     },
+    "repair": { kind: "repair", configPath: "config.yaml", dryRun: false },
+    "repair --config a --dry-run": { kind: "repair", configPath: "a", dryRun: true },
     "resume": { kind: "resume", configPath: "config.yaml", scope: { kind: "all" } },
     "--version": { kind: "version", text: "tightrope 1.2.3\n" },
     "-V": { kind: "version", text: "tightrope 1.2.3\n" },
@@ -74,7 +76,9 @@ Deno.test("parseArgs() explains what is wrong with a command line", () => {
   }
 });
 
-for (const line of ["--help", "run --help", "demo --help", "log --help", "secret -h", "pause -h", "resume -h"]) {
+for (
+  const line of ["--help", "run --help", "demo --help", "log --help", "secret -h", "pause -h", "resume -h", "repair -h"]
+) {
   Deno.test(`parseArgs() prints the help of: ${line}`, async (t) => {
     const command = parse(line);
     assert.equal(command.kind, "help");
@@ -87,7 +91,7 @@ for (const line of ["--help", "run --help", "demo --help", "log --help", "secret
 
 Deno.test("every example in a help text is a command that parseArgs() understands", () => {
   const examples = new Set<string>();
-  for (const line of ["--help", "run --help", "demo --help", "log --help"]) {
+  for (const line of ["--help", "run --help", "demo --help", "log --help", "pause --help"]) {
     const command = parse(line);
     const text = "text" in command ? command.text : "";
     for (

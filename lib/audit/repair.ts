@@ -1,0 +1,250 @@
+import type { AuditConfig } from "../config/config.ts";
+import { dataPaths } from "../config/data_paths.ts";
+import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
+import type { Random } from "../env/random.ts";
+import { checkNotMissing } from "./audit_service.ts";
+import { DamagedLogError } from "./damaged_log.ts";
+import { HypercoreLog, keyPairFromSeed, markPathOf, openCore, readBlocks } from "./hypercore_log.ts";
+import { isThere } from "./is_there.ts";
+import { applyRecord, createLedger } from "./ledger.ts";
+import type { LogRepair } from "./log_repair.ts";
+import type { LogRecord, RepairedRecord } from "./record.ts";
+import { decodeEvent, decodeLogRecord, encodeTransaction } from "./record_codec.ts";
+import { loadOrCreateSeed, logKeySeeds } from "./seed_file.ts";
+import { syncFolder } from "./sync_folder.ts";
+
+/** Payments are read anew from this long before the newest record that was kept: clocks differ. */
+const marginMs = 86_400_000;
+
+/**
+ * `tightrope repair`: looks at both logs, every record of them. A damaged one is set aside, never deleted, and a new one is
+ * begun under a new key. The new transaction log begins by saying so and holds every record that could be read; it makes
+ * the next start read the Lightning nodes' own payments before anything is paid.
+ * @param change false: only look
+ * @throws TightropeError if the data directory isn't there or can't be used, a Tightrope runs on it, or a log was written
+ *   by a newer version
+ */
+export async function repairLogs(
+  config: Pick<AuditConfig, "storagePath" | "eventLog" | "transactionHistory">,
+  random: Random,
+  wallMs: number,
+  change: boolean,
+): Promise<LogRepair[]> {
+  const paths = dataPaths(config);
+  if (!isThere(paths.directory)) {
+    throw new TightropeError(
+      "config",
+      `There is no data directory "${paths.directory}"`,
+      "Check audit.storage.path; if it is lost, just start Tightrope: it begins with what the Lightning nodes have paid",
+    );
+  }
+  const seed = loadOrCreateSeed(paths.seedFile, () => random.bytes(32));
+  const transactions = new LogFolder(paths.transactionLogDirectory, logKeySeeds(seed, "transactions"));
+  const events = new LogFolder(paths.eventLogDirectory, logKeySeeds(seed, "events"));
+  if (change) { for (const log of [transactions, events]) log.finishInterrupted(wallMs); }
+
+  const lostTransactions = await transactions.problem(decodeLogRecord, () => checkNotMissing(paths));
+  const lostEvents = await events.problem(decodeEvent, () => {});
+  const found: LogRepair[] = [];
+  if (lostTransactions === undefined) {
+    found.push({ log: "transactions", problem: undefined, records: await transactions.count(), setAside: undefined });
+  } else {
+    const kept = await transactions.salvage();
+    const reason = withoutStop(lostTransactions.message);
+    const note: RepairedRecord = {
+      kind: "repaired",
+      atWallMs: wallMs,
+      reason,
+      keptRecords: kept.records.length,
+      setAside: transactions.isThere ? transactions.asideName(wallMs) : "",
+      ...historyFrom(kept, lostTransactions, wallMs),
+    };
+    if (change) await transactions.replace([note, ...kept.records].map(encodeTransaction), wallMs);
+    found.push({
+      log: "transactions",
+      problem: reason,
+      records: kept.records.length,
+      setAside: change && note.setAside !== "" ? note.setAside : undefined,
+    });
+  }
+  if (lostEvents === undefined) {
+    found.push({ log: "events", problem: undefined, records: await events.count(), setAside: undefined });
+  } else {
+    const setAside = change && events.isThere ? events.asideName(wallMs) : undefined;
+    if (change) await events.replace([], wallMs);
+    found.push({ log: "events", problem: withoutStop(lostEvents.message), records: 0, setAside });
+  }
+  return found;
+}
+
+interface Salvaged {
+  readonly records: readonly LogRecord[];
+  /** Whether every record up to the last one was kept. */
+  readonly isWhole: boolean;
+}
+
+/** From when on payments may be missing: shortly before the end of what is left, if nothing is missing before that. */
+function historyFrom(
+  { records, isWhole }: Salvaged,
+  error: DamagedLogError,
+  wallMs: number,
+): Pick<RepairedRecord, "historyFromWallMs"> {
+  const isPrefix = isWhole && error.isPrefix;
+  const last = records.at(-1);
+  if (!isPrefix || last === undefined) return {};
+  // A record from a clock that was ahead must not hide what was paid since.
+  return { historyFromWallMs: Math.min(last.atWallMs, wallMs) - marginMs };
+}
+
+/** One log's folder, its high-water mark, and what a repair makes beside them. */
+class LogFolder {
+  readonly #folder: string;
+  readonly #keySeeds: readonly Uint8Array[];
+
+  constructor(folder: string, keySeeds: readonly Uint8Array[]) {
+    this.#folder = folder;
+    this.#keySeeds = keySeeds;
+  }
+
+  /** Where a new log lies while it is written, and once it is whole. */
+  get #fresh(): string {
+    return `${this.#folder}.new`;
+  }
+
+  get #ready(): string {
+    return `${this.#folder}.ready`;
+  }
+
+  /** Ends a repair that was cut short: what was whole is put in its place, what wasn't is written anew. */
+  finishInterrupted(wallMs: number): void {
+    if (isThere(this.#ready)) this.#putInPlace(wallMs);
+    if (isThere(this.#fresh)) Deno.removeSync(this.#fresh, { recursive: true });
+    if (isThere(markPathOf(this.#fresh))) Deno.removeSync(markPathOf(this.#fresh));
+  }
+
+  /** What is wrong with the log, found by reading all of it. */
+  async problem(decode: (block: Uint8Array) => unknown, check: () => void): Promise<DamagedLogError | undefined> {
+    try {
+      check();
+      // It was never begun.
+      if (!isThere(this.#folder) && !isThere(markPathOf(this.#folder))) return undefined;
+      const log = await HypercoreLog.open(this.#folder, this.#keySeeds);
+      try {
+        const ledger = createLedger();
+        for await (const block of log.read()) {
+          const record = decode(block);
+          if (decode === decodeLogRecord) follow(ledger, record as LogRecord);
+        }
+      } finally {
+        await log.close();
+      }
+      return undefined;
+    } catch (error) {
+      if (error instanceof DamagedLogError) return error;
+      throw error;
+    }
+  }
+
+  async count(): Promise<number> {
+    if (!isThere(this.#folder)) return 0;
+    const core = await openCore(this.#folder, "read", null);
+    const { length } = core;
+    await core.close();
+    return length;
+  }
+
+  /** Every record that can be read and follows those before it. */
+  async salvage(): Promise<Salvaged> {
+    const records: LogRecord[] = [];
+    const ledger = createLedger();
+    let isWhole = true;
+    const core = await openCore(this.#folder, "read", null).catch(() => undefined);
+    if (core === undefined) return { records, isWhole: false };
+    try {
+      for (let index = 0; index < core.length; index++) {
+        try {
+          for await (const block of readBlocks(core, index, index + 1)) {
+            const record = decodeLogRecord(block);
+            follow(ledger, record);
+            records.push(record);
+          }
+        } catch (error) {
+          // Written by a newer version: that one can read it, and no repair is needed.
+          if (error instanceof TightropeError && !(error instanceof DamagedLogError)) throw error;
+          isWhole = false;
+        }
+      }
+    } finally {
+      await core.close();
+    }
+    return { records, isWhole };
+  }
+
+  get isThere(): boolean {
+    return isThere(this.#folder);
+  }
+
+  /** The name that the damaged log gets. */
+  asideName(wallMs: number): string {
+    const stamp = new Date(wallMs).toISOString().replace(/[-:.]/g, "");
+    return `${nameOf(this.#folder)}.damaged-${stamp}`;
+  }
+
+  /** Begins a log with these records in place of the damaged one. Whenever this is cut short, nothing is lost. */
+  async replace(blocks: readonly Uint8Array[], wallMs: number): Promise<void> {
+    const generation = await this.#nextGeneration();
+    const log = await HypercoreLog.open(this.#fresh, this.#keySeeds.slice(generation, generation + 1));
+    await Promise.all(blocks.map((block) => log.append(block)));
+    await log.close();
+    Deno.renameSync(markPathOf(this.#fresh), markPathOf(this.#ready));
+    Deno.renameSync(this.#fresh, this.#ready);
+    syncFolder(parentOf(this.#folder));
+    this.#putInPlace(wallMs);
+  }
+
+  /** Each step can be the last before a crash, and the next repair goes on from there. */
+  #putInPlace(wallMs: number): void {
+    const aside = `${parentOf(this.#folder)}/${this.asideName(wallMs)}`;
+    const hasFreshMark = isThere(markPathOf(this.#ready));
+    if (isThere(this.#folder)) Deno.renameSync(this.#folder, aside);
+    if (hasFreshMark && isThere(markPathOf(this.#folder))) Deno.renameSync(markPathOf(this.#folder), markPathOf(aside));
+    if (hasFreshMark) Deno.renameSync(markPathOf(this.#ready), markPathOf(this.#folder));
+    Deno.renameSync(this.#ready, this.#folder);
+    syncFolder(parentOf(this.#folder));
+  }
+
+  /** A key that no log before has had. */
+  async #nextGeneration(): Promise<number> {
+    const prefix = `${nameOf(this.#folder)}.damaged-`;
+    let latest = [...Deno.readDirSync(parentOf(this.#folder))]
+      .filter(({ name, isDirectory }) => isDirectory && name.startsWith(prefix)).length;
+    const core = await openCore(this.#folder, "read", null).catch(() => undefined);
+    if (core !== undefined) {
+      const key = core.key.toHex();
+      latest = Math.max(latest, this.#keySeeds.findIndex((seed) => keyPairFromSeed(seed).publicKey.toHex() === key));
+      await core.close();
+    }
+    if (latest + 1 >= this.#keySeeds.length) {
+      throw new TightropeError(
+        "config",
+        `The log "${this.#folder}" has been repaired ${latest} times`,
+        "Find out what damages the disk; then move the data directory away as a whole and start Tightrope with a new one",
+      );
+    }
+    return latest + 1;
+  }
+}
+
+/** @throws DamagedLogError if the record can't follow those before it */
+function follow(ledger: ReturnType<typeof createLedger>, record: LogRecord): void {
+  try {
+    applyRecord(ledger, record, 0);
+  } catch (error) {
+    if (!(error instanceof InvariantError)) throw error;
+    throw new DamagedLogError(`The transaction log contradicts itself: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+const nameOf = (folder: string) => folder.replace(/^.*[/\\]/, "");
+const parentOf = (folder: string) => folder.replace(/[/\\][^/\\]+$/, "");
+const withoutStop = (sentence: string) => sentence.replace(/\.$/, "");
