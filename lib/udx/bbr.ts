@@ -10,8 +10,12 @@ const MIN_WINDOW_PACKETS = 4;
 
 /** 2 / ln 2: the smallest gain that doubles the rate each round trip. */
 const STARTUP_GAIN = 2.88539;
-/** libudx has 2. With less, streams that share a link keep a shorter queue, lose less and share more evenly. */
-const WINDOW_GAIN = 1.5;
+/**
+ * The queue that a stream may keep at the bottleneck, as time: no more than the path's round trip, as in libudx, and no
+ * less than probing needs. libudx lets it keep a whole round trip, by which streams with a long one crowd out the others.
+ */
+const QUEUE_MS = 25;
+const MAX_WINDOW_GAIN = 2;
 /** Pacing a little below what was measured keeps the queue from growing. */
 const PACING_MARGIN = 0.99;
 /** Pacing gains of the phases: one round trip above the bandwidth, one below to clear the queue that made, six at it. */
@@ -316,7 +320,7 @@ export class Bbr {
         return;
       case "probe-bandwidth":
         this.pacingGain = CYCLE_GAINS[this.#phase]!;
-        this.#windowGain = WINDOW_GAIN;
+        this.#windowGain = this.#probingWindowGain();
         return;
       case "probe-rtt":
         this.pacingGain = 1;
@@ -327,6 +331,11 @@ export class Bbr {
         return never;
       }
     }
+  }
+
+  #probingWindowGain(): number {
+    const queueShare = Math.min(QUEUE_MS / Math.max(this.minRttMs, TIMER_GRAIN_MS), MAX_WINDOW_GAIN - 1);
+    return Math.max(1 + queueShare, CYCLE_GAINS[0]);
   }
 
   #setPacingRate(gain: number): void {

@@ -60,6 +60,12 @@ Deno.test("two streams share the link when it loses packets", () => {
   assertFair(together({ loss: 0.01 }, { forMs: TOGETHER_MS }));
 });
 
+Deno.test("a stream with a short round trip isn't crowded out by one with a long one", () => {
+  const outcome = together({}, { rttsMs: [20, 80], forMs: TOGETHER_MS });
+  assert.ok(smallerShare(outcome) >= 0.25, describe(outcome));
+  assert.ok(retransmitted(outcome) < 0.01, describe(outcome));
+});
+
 Deno.test("a stream takes what another one leaves", () => {
   const link = new SharedLink();
   const [first, second] = [link.add(), link.add()];
