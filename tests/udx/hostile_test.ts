@@ -166,6 +166,33 @@ Deno.test("SACKs that repeat, grow, overlap, run backwards or lie cost a few ste
   }
 });
 
+Deno.test("SACK blocks that overlap or grow miss none of their packets", () => {
+  const peer = new Stranger();
+  peer.victim.write(new Uint8Array(1_000_000));
+  peer.draw(60);
+  const high = peer.victim.seq;
+  const low = high - peer.victim.inFlightPackets;
+  peer.numbers.length = 0;
+  // The window is closed: only what is missing may go out.
+  for (
+    const [start, end] of [[2, 5], [2, 5], [4, 9], [20, 22], [12, 30], [8, 13], [1, 31], [25, high - low]] as const
+  ) {
+    peer.send({ ack: low, receiveWindow: 0 }, undefined, [low + start, low + end]);
+  }
+  peer.numbers.length = 0;
+  peer.wait(2000);
+  assert.deepEqual([...new Set(peer.numbers)], [low], "the first one is missing, and no other");
+});
+
+Deno.test("a packet that comes late doesn't take back the window", () => {
+  const peer = new Stranger();
+  peer.send({ seq: 5, receiveWindow: 0 });
+  peer.send({ seq: 4, receiveWindow: 4096 });
+  assert.equal(peer.victim.sendWindow, 0);
+  peer.send({ seq: 5, receiveWindow: 4096 });
+  assert.equal(peer.victim.sendWindow, 4096);
+});
+
 Deno.test("a peer that opens and closes its window gets a packet per packet, and what is in flight again when it is due", () => {
   const peer = new Stranger();
   peer.victim.write(new Uint8Array(1_000_000));

@@ -21,7 +21,8 @@ export class Stranger {
   mostEarlyPackets = 0;
   mostHeldPackets = 0;
   mostHeldBytes = 0;
-  lastSeq = 0;
+  /** Of the packets that the victim sent. */
+  readonly numbers: number[] = [];
 
   constructor(options: { receiveWindowBytes?: number } = {}) {
     this.victim = new StreamMachine<Route>({ id: MY_ID, ...options });
@@ -83,7 +84,7 @@ export class Stranger {
   #count(bytes: Uint8Array): void {
     this.answered++;
     this.answeredBytes += bytes.length;
-    this.lastSeq = decodePacket(bytes)!.seq;
+    this.numbers.push(decodePacket(bytes)!.seq);
   }
 }
 
