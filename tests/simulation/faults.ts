@@ -1,6 +1,8 @@
 import type { PauseScope } from "../../lib/audit/pause.ts";
+import { applyRecord, createLedger } from "../../lib/audit/ledger.ts";
+import type { LogRecord } from "../../lib/audit/record.ts";
 import { msat, sat } from "../../lib/domain/amounts.ts";
-import { unreachable } from "../../lib/domain/errors.ts";
+import { InvariantError, unreachable } from "../../lib/domain/errors.ts";
 import type { NodePubkey } from "../../lib/domain/ids.ts";
 import { isRefusal, recordedTiming } from "../../lib/lightning/sim/model.ts";
 import type { LndTrouble } from "./lnd_link.ts";
@@ -36,6 +38,7 @@ export class Faults {
     world.network.run((network) => network.setTiming(recordedTiming));
     for (const instance of world.instances) {
       instance.liveOn();
+      world.watch.clockJumped(instance);
       instance.setWallRight();
       if (instance.pauses.length > 0) instance.resume();
       instance.start();
@@ -186,7 +189,13 @@ export class Faults {
       case "backup-restored": {
         const instance = world.instances[step.instance]!;
         instance.die("written");
-        instance.forgetRecords(step.records);
+        instance.replaceLog(instance.records().slice(0, -step.records));
+        return instance.restartIn(step.downMs);
+      }
+      case "log-repaired": {
+        const instance = world.instances[step.instance]!;
+        instance.die("written");
+        instance.replaceLog(repaired(instance.records(), step, instance.now().wallMs));
         return instance.restartIn(step.downMs);
       }
       case "append-rejected":
@@ -227,6 +236,36 @@ export class Faults {
       else network.forward({ ...request, fails: step.way === "fails" });
     });
   }
+}
+
+/** What `tightrope repair` makes of a log that lost its end, or one record: see lib/audit/repair.ts. */
+function repaired(
+  records: readonly LogRecord[],
+  { lost, records: count }: Extract<Step, { kind: "log-repaired" }>,
+  wallMs: number,
+): LogRecord[] {
+  const left = lost === "end" ? records.slice(0, -count) : records.toSpliced(Math.max(0, records.length - count), 1);
+  const ledger = createLedger();
+  const kept = left.filter((record) => {
+    try {
+      applyRecord(ledger, record, 0);
+      return true;
+    } catch (error) {
+      if (error instanceof InvariantError) return false;
+      throw error;
+    }
+  });
+  const last = kept.at(-1);
+  const isPrefix = lost === "end" && kept.length === left.length && last !== undefined;
+  const from = isPrefix ? { historyFromWallMs: Math.min(last.atWallMs, wallMs) - 86_400_000 } : {};
+  const note = {
+    kind: "repaired",
+    atWallMs: wallMs,
+    reason: "damaged",
+    keptRecords: kept.length,
+    setAside: "",
+  } as const;
+  return [{ ...note, ...from }, ...kept];
 }
 
 function pauseScope(world: World, over: Extract<Step, { kind: "paused" }>["over"]): PauseScope {

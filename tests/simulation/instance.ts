@@ -1,6 +1,6 @@
-import { decodeTransaction, encodeTransaction } from "../../lib/audit/record_codec.ts";
+import { decodeLogRecord, encodeTransaction } from "../../lib/audit/record_codec.ts";
 import type { Pause, PauseScope } from "../../lib/audit/pause.ts";
-import type { EventRecord, TransactionRecord } from "../../lib/audit/record.ts";
+import { type EventRecord, isNote, type LogRecord, type TransactionRecord } from "../../lib/audit/record.ts";
 import {
   type BalancerConfig,
   type BalancerState,
@@ -22,8 +22,9 @@ import type { World } from "./world.ts";
 const writeMs = 1;
 
 interface Write {
-  readonly record: TransactionRecord;
-  readonly appendId: number;
+  readonly record: LogRecord;
+  /** None for a record about the log itself. */
+  readonly appendId: number | undefined;
 }
 
 /** What is wrong with one instance's disk now. */
@@ -47,7 +48,7 @@ export class SimInstance {
   readonly config: BalancerConfig;
   /** The transaction log as it is on disk: it survives a crash. */
   readonly disk: Uint8Array[] = [];
-  /** The same, decoded. */
+  /** The same, decoded, without what it says about itself. */
   readonly log: TransactionRecord[] = [];
   readonly diskTrouble: DiskTrouble = { slowMs: 0, full: false, rejectNext: undefined };
   /** What is paused, as its file says: it survives a crash. */
@@ -137,11 +138,11 @@ export class SimInstance {
     this.#setClock({ monotonicMs: 50 });
     this.state = createBalancer(this.config);
     this.drained = false;
-    world.tell(this.name, () => `starts with ${this.log.length} records`);
-    this.log.splice(0, this.log.length, ...this.disk.map(decodeTransaction));
+    world.tell(this.name, () => `starts with ${this.disk.length} records`);
+    const records = this.records();
     world.watch.started(this);
     this.take({ kind: "log-head", length: this.disk.length, treeHash: "ab".repeat(32) });
-    this.take({ kind: "started", transactions: [...this.log], pauses: this.pauses });
+    this.take({ kind: "started", transactions: records, pauses: this.pauses });
     // It may have died of its first effects.
     if (!alive()) return;
     this.#links = this.nodes.map((pubkey, node) =>
@@ -222,10 +223,15 @@ export class SimInstance {
     });
   }
 
-  /** Puts the log back to what it was some records ago. Only while the process is down. */
-  forgetRecords(count: number): void {
-    this.disk.splice(Math.max(0, this.disk.length - count));
-    this.log.splice(Math.max(0, this.log.length - count));
+  /** What is on disk, read anew. */
+  records(): LogRecord[] {
+    return this.disk.map(decodeLogRecord);
+  }
+
+  /** Puts other records on the disk, as a restored backup or a repair does. Only while the process is down. */
+  replaceLog(records: readonly LogRecord[]): void {
+    this.disk.splice(0, this.disk.length, ...records.map(encodeTransaction));
+    this.log.splice(0, this.log.length, ...records.filter((record) => !isNote(record)));
     this.world.watch.logRestored(this);
   }
 
@@ -286,6 +292,10 @@ export class SimInstance {
         this.#writes.push({ record: effect.record, appendId: effect.appendId });
         if (this.#writes.length === 1) this.#writeNext();
         return;
+      case "note":
+        this.#writes.push({ record: effect.record, appendId: undefined });
+        if (this.#writes.length === 1) this.#writeNext();
+        return;
       case "event":
         return this.#note(effect.record);
       case "send":
@@ -333,18 +343,17 @@ export class SimInstance {
       this.#write(write.record);
       if (this.#writes.length > 0) this.#writeNext();
       this.take({ kind: "log-head", length: this.disk.length, treeHash: "ab".repeat(32) });
-      this.take({ kind: "appended", appendId: write.appendId });
+      if (write.appendId !== undefined) this.take({ kind: "appended", appendId: write.appendId });
     });
   }
 
-  #write(record: TransactionRecord): void {
+  #write(record: LogRecord): void {
     this.disk.push(encodeTransaction(record));
-    this.log.push(record);
-    this.world.tell(
-      this.name,
-      () => `on disk: ${record.role} ${record.kind} ${record.amountSat} sat ${record.paymentHash.slice(0, 6)}`,
-    );
     this.world.watch.written(this, record);
+    if (isNote(record)) return this.world.tell(this.name, () => `on disk: ${record.kind}`);
+    this.log.push(record);
+    const { role, kind, amountSat, paymentHash } = record;
+    this.world.tell(this.name, () => `on disk: ${role} ${kind} ${amountSat} sat ${paymentHash.slice(0, 6)}`);
   }
 
   // The wires
@@ -403,10 +412,5 @@ export class SimInstance {
 
   get view() {
     return this.state && viewBalancer(this.state, this.now().atMs);
-  }
-
-  /** `02a1b2…` as people write it. */
-  static short(pubkey: string): string {
-    return pubkey.slice(0, 8);
   }
 }

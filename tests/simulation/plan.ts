@@ -40,6 +40,7 @@ export interface SettingsPlan {
   readonly maxTransactionsPeriodMs: number;
   readonly maxAmountPerPeriod: number;
   readonly maxAmountPeriodMs: number;
+  readonly periodKind: "rolling" | "fixed";
   readonly balancePoint: number;
   readonly deadzone: number;
   readonly refreshRateMs: number;
@@ -136,6 +137,13 @@ export type Step =
   | OnInstance & { readonly kind: "orderly-stop"; readonly downMs: number }
   /** The log and its mark are put back to an older state while the process is down. */
   | OnInstance & { readonly kind: "backup-restored"; readonly records: number; readonly downMs: number }
+  /** The log lost its end, or one record near it, and the operator ran `tightrope repair`. */
+  | OnInstance & {
+    readonly kind: "log-repaired";
+    readonly lost: "end" | "one";
+    readonly records: number;
+    readonly downMs: number;
+  }
   | OnInstance & { readonly kind: "append-rejected"; readonly written: boolean }
   | OnInstance & Lasting & { readonly kind: "disk-full" }
   | OnInstance & Lasting & { readonly kind: "disk-slow"; readonly delayMs: number }
@@ -179,6 +187,7 @@ export const faultKinds = [
   "crash",
   "orderly-stop",
   "backup-restored",
+  "log-repaired",
   "append-rejected",
   "disk-full",
   "disk-slow",
@@ -316,6 +325,7 @@ function drawSettings(dice: Dice): SettingsPlan {
     maxTransactionsPeriodMs: dice.pick([minute, 10 * minute, hour, 4 * hour]),
     maxAmountPerPeriod: tight ? dice.spread(20_000, 5_000_000) : 1_000_000_000,
     maxAmountPeriodMs: dice.pick([minute, 10 * minute, hour, 4 * hour]),
+    periodKind: dice.chance(20) ? "fixed" : "rolling",
     balancePoint: dice.chance(50) ? 0.5 : dice.between(10, 90) / 100,
     deadzone: dice.pick([0.01, 0.05, 0.1, 0.1, 0.2, 0.3]),
     refreshRateMs: dice.spread(10 * second, 10 * minute),
@@ -448,6 +458,11 @@ function drawStep(
       return { kind, atMs, instance, downMs: dice.spread(10, 10 * minute) };
     case "backup-restored":
       return { kind, atMs, instance, records: dice.between(1, 6), downMs: dice.spread(second, 10 * minute) };
+    case "log-repaired":
+      return {
+        ...{ kind, atMs, instance, lost: dice.pick(["end", "one"] as const), records: dice.spread(1, 40) },
+        downMs: dice.spread(second, 10 * minute),
+      };
     case "append-rejected":
       return { kind, atMs, instance, written: dice.chance(50) };
     case "disk-full":

@@ -56,6 +56,7 @@ const plain: SettingsPlan = {
   maxTransactionsPeriodMs: 14_400_000,
   maxAmountPerPeriod: 1_000_000_000,
   maxAmountPeriodMs: 14_400_000,
+  periodKind: "rolling",
   balancePoint: 0.5,
   deadzone: 0.1,
   refreshRateMs: 60_000,

@@ -1,10 +1,11 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import type { TransactionRecord } from "../../lib/audit/record.ts";
+import { isNote, type LogRecord, type TransactionRecord } from "../../lib/audit/record.ts";
 import type { Effect } from "../../lib/balancer/io.ts";
 import { type ChannelSnapshot } from "../../lib/domain/channel.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash } from "../../lib/domain/ids.ts";
+import type { Now } from "../../lib/env/clock.ts";
 import type { NodeReply } from "../../lib/lightning/node.ts";
 import type { SimEvent, SimInvoice, SimPayment } from "../../lib/lightning/sim/model.ts";
 import { joinFields, u64 } from "../../lib/protocol/fields.ts";
@@ -68,8 +69,13 @@ interface Books {
   readonly wires: Map<ConnectionId, Wire>;
   readonly lists: Map<NodePubkey, { readonly askedWorldMs: number; readonly channels: readonly ChannelSnapshot[] }>;
   readonly listCalls: Map<number, number>;
-  /** Its wall clock jumped, or its log was put back: ages by the world's time say nothing any more. */
+  /**
+   * Its wall clock was set while nobody could note it, or its log was put back: from then on nobody can know how much time
+   * has passed by the world's clock.
+   */
   timeIsLost: boolean;
+  /** Its wall clock was set, and the note isn't on disk yet. */
+  jumpIsUnwritten: boolean;
   /** Its LND has told of what can't be, and the breaker hasn't answered yet. */
   contradicted: boolean;
 }
@@ -114,6 +120,7 @@ export class Watch {
           lists: new Map(),
           listCalls: new Map(),
           timeIsLost: false,
+          jumpIsUnwritten: false,
           contradicted: false,
         },
       );
@@ -127,8 +134,10 @@ export class Watch {
 
   // What is told by the world
 
+  /** The wall clock of an operator is about to be set. */
   clockJumped(instance: SimInstance): void {
-    this.books(instance).timeIsLost = true;
+    if (instance.isRunning) this.books(instance).jumpIsUnwritten = true;
+    else this.books(instance).timeIsLost = true;
   }
 
   logRestored(instance: SimInstance): void {
@@ -157,17 +166,15 @@ export class Watch {
       spend.reserved = false;
       if (spend.lnd === "SUCCEEDED") spend.settledAtMs = now.atMs;
     }
-    let latestWallMs = -Infinity;
-    for (const record of instance.log) {
-      latestWallMs = Math.max(latestWallMs, record.atWallMs);
-      const atMs = now.atMs - Math.max(0, now.wallMs - latestWallMs);
+    for (const { record, atMs } of dated(instance.records(), now)) {
       if (record.kind === "intent") {
         const spend = books.spends.get(record.paymentHash);
         if (spend) spend.reserved = true;
         books.lastAttemptAtMs.set(`${record.node}/${record.channelPoint}`, atMs);
       } else if (record.kind === "settled" || (record.kind === "foreign" && !record.pending)) {
         const spend = books.spends.get(record.paymentHash);
-        if (spend?.settledAtMs !== undefined) spend.settledAtMs = atMs;
+        const paidAgoMs = record.kind === "foreign" ? record.atWallMs - (record.paidAtWallMs ?? record.atWallMs) : 0;
+        if (spend?.settledAtMs !== undefined) spend.settledAtMs = atMs - Math.max(0, paidAgoMs);
       } else if (record.kind === "failed") {
         const spend = books.spends.get(record.paymentHash);
         if (spend) spend.reserved = false;
@@ -176,6 +183,7 @@ export class Watch {
   }
 
   stopped(instance: SimInstance): void {
+    if (this.books(instance).jumpIsUnwritten) this.books(instance).timeIsLost = true;
     this.books(instance).wires.clear();
   }
 
@@ -199,7 +207,9 @@ export class Watch {
     }
   }
 
-  written(instance: SimInstance, record: TransactionRecord): void {
+  written(instance: SimInstance, record: LogRecord): void {
+    if (record.kind === "clock") this.books(instance).jumpIsUnwritten = false;
+    if (isNote(record)) return;
     const spend = this.books(instance).spends.get(record.paymentHash);
     if (record.kind === "failed" && spend) spend.reserved = false;
   }
@@ -508,15 +518,24 @@ export class Watch {
         }]
         : []),
     ];
-    const within = (spends: readonly Spend[], periodMs: number) =>
-      spends.filter((one) => {
-        if (one.lnd !== "SUCCEEDED" || one.settledAtMs === undefined) return true;
-        if (nowMs - one.settledAtMs < periodMs) return true;
+    const worldMs = this.#world.atMs;
+    const within = (spends: readonly Spend[], periodMs: number, { periodKind }: SettingsPlan) =>
+      spends.filter(({ lnd, settledAtMs, settledWorldMs }) => {
+        if (lnd !== "SUCCEEDED" || settledAtMs === undefined || settledWorldMs === undefined) return true;
         // By the world's own time, as far as clocks that drift can tell.
-        return !books.timeIsLost && this.#world.atMs - one.settledWorldMs! < periodMs * 0.998 - 1_000;
+        const toleranceMs = periodMs * 0.002 + 2_000;
+        if (periodKind === "rolling") {
+          if (nowMs - settledAtMs < periodMs) return true;
+          return !books.timeIsLost && worldMs - settledWorldMs < periodMs - toleranceMs;
+        }
+        const intoPeriodMs = (this.#world.startWallMs + worldMs) % periodMs;
+        const isClear = intoPeriodMs > toleranceMs && intoPeriodMs < periodMs - toleranceMs;
+        return isClear && !books.timeIsLost && worldMs - settledWorldMs < intoPeriodMs - toleranceMs;
       });
-    for (const { scope, settings, spends } of scopes("maxTransactionsPerPeriod", "maxTransactionsPeriodMs")) {
-      const count = within(spends, settings.maxTransactionsPeriodMs).length;
+    for (
+      const { scope, settings, spends } of scopes("maxTransactionsPerPeriod", "maxTransactionsPeriodMs", "periodKind")
+    ) {
+      const count = within(spends, settings.maxTransactionsPeriodMs, settings).length;
       if (count > settings.maxTransactionsPerPeriod) {
         this.#fail(
           "maxTransactionsPerPeriod",
@@ -525,8 +544,8 @@ export class Watch {
         );
       }
     }
-    for (const { scope, settings, spends } of scopes("maxAmountPerPeriod", "maxAmountPeriodMs")) {
-      const amount = sum(within(spends, settings.maxAmountPeriodMs));
+    for (const { scope, settings, spends } of scopes("maxAmountPerPeriod", "maxAmountPeriodMs", "periodKind")) {
+      const amount = sum(within(spends, settings.maxAmountPeriodMs, settings));
       if (amount > settings.maxAmountPerPeriod) {
         this.#fail(
           "maxAmountPerPeriod",
@@ -634,6 +653,29 @@ export class Watch {
       this.#proofs.set(key, signer);
     }
     return signer;
+  }
+}
+
+/**
+ * When each deal of a log was made, by the process that now begins: by the wall clock, which never counts backwards, as it
+ * stood and with what it was set by taken away; the younger age counts.
+ */
+function* dated(
+  records: readonly LogRecord[],
+  now: Now,
+): Generator<{ readonly record: TransactionRecord; readonly atMs: number }> {
+  const jumps = records.flatMap((record) => record.kind === "clock" ? [record.jumpMs] : []);
+  const allJumpsMs = jumps.reduce((sum, jump) => sum + jump, 0);
+  let jumpedMs = 0;
+  let wallMs = -Infinity;
+  let evenMs = -Infinity;
+  for (const record of records) {
+    if (record.kind === "clock") jumpedMs += record.jumpMs;
+    if (record.kind === "repaired") continue;
+    wallMs = Math.max(wallMs, record.atWallMs);
+    evenMs = Math.max(evenMs, record.atWallMs - jumpedMs);
+    const ageMs = Math.max(0, Math.min(now.wallMs - wallMs, now.wallMs - allJumpsMs - evenMs));
+    if (!isNote(record)) yield { record, atMs: now.atMs - ageMs };
   }
 }
 

@@ -347,6 +347,6 @@ const amounts = ["minTransactionSize", "maxTransactionSize", "maxAmountPerPeriod
 
 function settingsOf(plan: Partial<SettingsPlan>): Partial<BalanceSettings> {
   return Object.fromEntries(
-    Object.entries(plan).map(([key, value]) => amounts.includes(key) ? [`${key}Sat`, sat(value)] : [key, value]),
+    Object.entries(plan).map(([key, value]) => amounts.includes(key) ? [`${key}Sat`, sat(Number(value))] : [key, value]),
   );
 }
