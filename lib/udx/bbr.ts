@@ -43,7 +43,7 @@ export type BbrMode = "startup" | "drain" | "probe-bandwidth" | "probe-rtt";
 
 /** The highest of the values noted in the last rounds; rounds in which nothing was noted don't count. */
 class RoundMaximum {
-  readonly #maxima = new Float64Array(BANDWIDTH_ROUNDS);
+  readonly #maxima = new Array<number>(BANDWIDTH_ROUNDS).fill(0);
   #at = 0;
   #newRound = false;
   max = 0;

@@ -202,7 +202,13 @@ export class TimedDeadlines {
 
   #onDue(): void {
     const nowMs = monotonicMs();
-    for (const { waiter } of this.#deadlines.takeDue(nowMs)) waiter.handleDeadline(nowMs);
+    for (const { waiter } of this.#deadlines.takeDue(nowMs)) {
+      try {
+        waiter.handleDeadline(nowMs);
+      } catch (error) {
+        throwLater(error);
+      }
+    }
     this.#timer.set(this.#deadlines.nextMs);
   }
 }
@@ -372,10 +378,7 @@ export class UDXSocket extends EventEmitter {
       if (this.udx.handleDatagram(this, datagram, remote)) return;
       this.emit("message", Buffer.from(datagram.buffer, datagram.byteOffset, datagram.length), remote);
     } catch (error) {
-      // A listener threw. That is its owner's bug to see, and no reason to stop receiving for everybody else.
-      queueMicrotask(() => {
-        throw error;
-      });
+      throwLater(error);
     }
   }
 
@@ -581,6 +584,13 @@ export class UDXSocket extends EventEmitter {
   setSendBufferSize(_bytes: number): never {
     throw unsupported("send buffer size");
   }
+}
+
+/** A listener threw. That is its owner's bug to see, and no reason to stop for everybody else. */
+function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }
 
 function unsupported(what: string): Error {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { Deadline, Deadlines } from "../../lib/udx/deadlines.ts";
+import { monotonicMs, TimedDeadlines } from "../../lib/udx/socket.ts";
 
 const noone = { handleDeadline: () => {} };
 
@@ -45,7 +46,36 @@ Deno.test("Deadlines agrees with a sorted list", () => {
       const taken = deadlines.takeDue(nowMs);
       assert.deepEqual(new Set(taken), new Set(due.map(([deadline]) => deadline)));
       for (const [deadline] of due) model.delete(deadline);
-      assert.ok(deadlines.nextMs > nowMs && deadlines.nextMs <= Math.min(Infinity, ...model.values()));
+      assert.ok(deadlines.nextMs > nowMs && deadlines.nextMs <= Math.min(...model.values()));
     }
   }));
+});
+
+Deno.test("TimedDeadlines calls everybody whose deadline has come, also after one that throws", async () => {
+  const uncaught: string[] = [];
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    uncaught.push(event.error.message);
+  };
+  addEventListener("error", onError);
+  const deadlines = new TimedDeadlines();
+  const calls: string[] = [];
+  const atMs = monotonicMs() + 2;
+  await new Promise<void>((resolve) => {
+    const waiter = (name: string, act: () => void) =>
+      new Deadline({
+        handleDeadline: () => {
+          calls.push(name);
+          act();
+        },
+      });
+    const fail = () => {
+      throw new Error("a bug of its own");
+    };
+    for (const name of ["a", "b", "c"]) deadlines.set(waiter(name, fail), atMs);
+    deadlines.set(waiter("last", resolve), atMs + 1);
+  });
+  removeEventListener("error", onError);
+  assert.deepEqual(calls.sort(), ["a", "b", "c", "last"]);
+  assert.deepEqual(uncaught, Array(3).fill("a bug of its own"));
 });
