@@ -3,20 +3,11 @@
  * the `StreamMachine` that owns it.
  */
 import { Congestion } from "./congestion.ts";
-import {
-  DATA,
-  encodeHeader,
-  END,
-  HEADER_BYTES,
-  MAX_SACK_BLOCKS,
-  type Packet,
-  seqAdd,
-  seqDiff,
-  writeU32,
-} from "./packet.ts";
+import { DATA, encodeHeader, END, HEADER_BYTES, type Packet, seqAdd, seqDiff, writeU32 } from "./packet.ts";
 import { BASE_MTU_BYTES, MAX_PADDING_BYTES, PathMtu } from "./mtu.ts";
-import { PacketList, PacketRing, type SentPacket } from "./packet_list.ts";
-import { Rack, RttEstimator, sentAfter } from "./recovery.ts";
+import { MAX_TIMEOUTS, Outstanding } from "./outstanding.ts";
+import type { SentPacket } from "./packet_list.ts";
+import { RttEstimator } from "./recovery.ts";
 import { SendQueue } from "./send_queue.ts";
 
 /** IP and UDP headers in front of the UDX header. */
@@ -29,8 +20,6 @@ const INITIAL_SEND_WINDOW_BYTES = 4 * 1024 * 1024;
 const HIGH_WATER_BYTES = 262_144;
 /** Numbers in use between the oldest unacknowledged packet and the next one: bounds the ring, and a peer's SACK work. */
 const MAX_SPAN_PACKETS = 16_384;
-/** Retransmission timeouts of one packet after which the other side is given up (libudx: 6). */
-const MAX_TIMEOUTS = 6;
 /** From this timeout on a packet follows a changed remote: the old path has most likely gone with the change. */
 const REROUTE_AFTER_TIMEOUTS = 2;
 
@@ -73,26 +62,17 @@ function overheadBytes(route: Route | null): number {
 export class Sender<R extends Route> {
   readonly rtt = new RttEstimator();
   readonly congestion: Congestion;
-  readonly #rack: Rack;
+  readonly #out: Outstanding<R>;
   readonly #receiving: ReceivingHalf;
   readonly #allocate: (bytes: number) => Uint8Array;
   readonly #notify: (notice: SenderNotice) => void;
   readonly #mtu = new PathMtu();
   #route: R | null = null;
 
-  // `seq` is the next number to use, `acked` the oldest one not acknowledged (TCP: SND.NXT and SND.UNA).
-  #seq: number;
-  #acked: number;
   readonly #queue = new SendQueue();
-  readonly #sent = new PacketRing<R>();
-  readonly #inFlight = new PacketList<R>();
-  readonly #lost = new PacketList<R>();
-  #unackedBytes = 0;
   #endQueued = false;
   #endSent = false;
-  #endAcked = false;
   #writerWaits = false;
-  #sackedPackets = 0;
   #sendWindow = INITIAL_SEND_WINDOW_BYTES;
   #windowSeq = 0;
   #windowAck: number;
@@ -112,17 +92,13 @@ export class Sender<R extends Route> {
   #unansweredProbes = 0;
   #keepaliveMs = 0;
   #heartbeatDue = false;
-  /** Of the packets that the acknowledgement in hand is news of, the one sent last. */
-  #latest: SentPacket<R> | null = null;
+  /** Packets, but for probes, that the search at hand found lost. */
+  #lostPackets = 0;
 
   retransmits = 0;
   fastRecoveries = 0;
   timeouts = 0;
-  /** SACK blocks that named packets never sent or already acknowledged. */
-  invalidSacks = 0;
-  /** Bytes written, and how many of them the other side has acknowledged without a gap. */
   writtenBytes = 0;
-  acknowledgedBytes = 0;
 
   /** @param id of our stream @param seq the first number @param allocate gives memory for a datagram of that size */
   constructor(
@@ -132,9 +108,12 @@ export class Sender<R extends Route> {
     allocate: (bytes: number) => Uint8Array,
     notify: (notice: SenderNotice) => void,
   ) {
-    this.#seq = this.#acked = this.#windowAck = seq;
+    this.#windowAck = seq;
     this.congestion = new Congestion(phaseRandom(id ^ seq));
-    this.#rack = new Rack(seq);
+    this.#out = new Outstanding(seq, this.rtt, {
+      delivered: (packet, nowMs) => this.#onDelivered(packet, nowMs),
+      lost: (packet, nowMs) => this.#onLost(packet, nowMs),
+    });
     this.#receiving = receiving;
     this.#allocate = allocate;
     this.#notify = notify;
@@ -145,7 +124,7 @@ export class Sender<R extends Route> {
   }
 
   get seq(): number {
-    return this.#seq;
+    return this.#out.next;
   }
 
   /** Size of an IP packet we send. */
@@ -158,18 +137,18 @@ export class Sender<R extends Route> {
   }
 
   get inFlightPackets(): number {
-    return this.#inFlight.length;
+    return this.#out.inFlight.length;
   }
 
   /** Packets kept until they are acknowledged without a gap. */
   get heldPackets(): number {
-    return this.#inFlight.length + this.#lost.length + this.#sackedPackets;
+    return this.#out.packets;
   }
 
   /** Their bytes, headers of UDX included but not those of UDP and IP, as libudx counts. */
   get inFlightBytes(): number {
     let bytes = 0;
-    for (let packet = this.#inFlight.head; packet !== null; packet = packet.next) {
+    for (let packet = this.#out.inFlight.head; packet !== null; packet = packet.next) {
       bytes += HEADER_BYTES + packet.payloadBytes;
     }
     return bytes;
@@ -177,12 +156,22 @@ export class Sender<R extends Route> {
 
   /** Written and not yet acknowledged bytes, sent or not. */
   get pendingBytes(): number {
-    return this.#unackedBytes + this.#queue.bytes;
+    return this.#out.unackedBytes + this.#queue.bytes;
   }
 
   /** What the other side lets us send. */
   get sendWindow(): number {
     return this.#sendWindow;
+  }
+
+  /** SACK blocks that named packets never sent or already acknowledged. */
+  get invalidSacks(): number {
+    return this.#out.invalidSacks;
+  }
+
+  /** Bytes that the other side has acknowledged without a gap; of `writtenBytes`. */
+  get acknowledgedBytes(): number {
+    return this.#out.acknowledgedBytes;
   }
 
   get remoteChanging(): boolean {
@@ -191,7 +180,7 @@ export class Sender<R extends Route> {
 
   /** Our END and everything before it has been acknowledged. */
   get finished(): boolean {
-    return this.#endAcked && this.#seq === this.#acked;
+    return this.#out.endAcked && this.#out.none;
   }
 
   /** When `handleTimeout()` and `next()` want to be called; Infinity when never. */
@@ -210,8 +199,8 @@ export class Sender<R extends Route> {
   changeRemote(route: R): void {
     this.#route = route;
     this.#mtu.reset();
-    if (this.#seq === this.#acked) this.#notify("remote-changed");
-    else this.#changedAtSeq = this.#seq;
+    if (this.#out.none) this.#notify("remote-changed");
+    else this.#changedAtSeq = this.#out.next;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -233,8 +222,8 @@ export class Sender<R extends Route> {
 
   /** Uses up a number for a packet that isn't repeated (DESTROY). */
   takeSeq(): number {
-    const seq = this.#seq;
-    this.#seq = seqAdd(seq, 1);
+    const seq = this.#out.next;
+    this.#out.next = seqAdd(seq, 1);
     return seq;
   }
 
@@ -246,10 +235,7 @@ export class Sender<R extends Route> {
     this.#heartbeatDue = false;
     this.#probe = null;
     this.#queue.clear();
-    this.#sent.clear();
-    this.#inFlight.clear();
-    this.#lost.clear();
-    this.#sackedPackets = 0;
+    this.#out.clear();
   }
 
   /** Acts on a deadline that has passed; without one it does nothing. */
@@ -295,17 +281,17 @@ export class Sender<R extends Route> {
   }
 
   #nextPacket(route: R, nowMs: number): SentPacket<R> | null {
-    const lost = this.#lost.head;
+    const lost = this.#out.lost.head;
     const wantsNew = this.#queue.bytes > 0 || (this.#endQueued && !this.#endSent);
-    if (this.#inFlight.length >= this.congestion.windowPackets) return null;
+    if (this.#out.inFlight.length >= this.congestion.windowPackets) return null;
     if (lost === null && !wantsNew) {
-      this.congestion.onAppLimited(this.#inFlight.length);
+      this.congestion.onAppLimited(this.#out.inFlight.length);
       return null;
     }
     // The peer's window doesn't hold back repetitions: it may have shrunk while they were under way.
     if (lost === null && !this.#windowAllowsNew()) {
       // A reader that pauses says nothing about the path either.
-      this.congestion.onAppLimited(this.#inFlight.length);
+      this.congestion.onAppLimited(this.#out.inFlight.length);
       this.#probeZeroWindow(nowMs);
       return null;
     }
@@ -319,12 +305,12 @@ export class Sender<R extends Route> {
   /** Does the receive window of the other side (and our own bound) admit one more packet? */
   #windowAllowsNew(): boolean {
     if (this.#sendWindow === 0) return false;
-    const span = seqDiff(this.#seq, this.#acked);
+    const span = seqDiff(this.#out.next, this.#out.acked);
     return span < Math.min(Math.max(Math.floor(this.#sendWindow / this.maxPayloadBytes), 1), MAX_SPAN_PACKETS);
   }
 
   #probeZeroWindow(nowMs: number): void {
-    if (this.#sendWindow > 0 || this.#seq !== this.#acked || this.#timer === "zero-window") return;
+    if (this.#sendWindow > 0 || !this.#out.none || this.#timer === "zero-window") return;
     this.#heartbeatDue = true;
     this.#setTimer("zero-window", nowMs + this.rtt.rtoMs);
   }
@@ -347,7 +333,7 @@ export class Sender<R extends Route> {
       (payloadBytes > 0 ? DATA : 0) | (end ? END : 0),
       route.remoteId,
       this.#receiving.advertise(),
-      this.#seq,
+      this.#out.next,
       this.#receiving.next,
     );
     if (padding > 0) {
@@ -356,7 +342,7 @@ export class Sender<R extends Route> {
     }
     this.#receiving.acknowledged();
     const packet: SentPacket<R> = {
-      seq: this.#seq,
+      seq: this.#out.next,
       bytes,
       padding,
       probe: padding > 0,
@@ -368,7 +354,7 @@ export class Sender<R extends Route> {
       retransmitted: false,
       lost: false,
       delivered: false,
-      deliveredUntil: this.#seq,
+      deliveredUntil: this.#out.next,
       timeouts: 0,
       deliveredBefore: 0,
       deliveredBeforeMs: 0,
@@ -377,20 +363,13 @@ export class Sender<R extends Route> {
       previous: null,
       next: null,
     };
-    this.congestion.onSent(packet, nowMs, this.#seq === this.#acked);
-    this.#unackedBytes += payloadBytes;
-    this.#seq = seqAdd(this.#seq, 1);
-    this.#sent.set(packet, seqDiff(this.#seq, this.#acked));
-    this.#inFlight.push(packet);
+    this.congestion.onSent(packet, nowMs, this.#out.none);
+    this.#out.add(packet);
     this.#armAfterSending(nowMs);
     return packet;
   }
 
   #sendAgain(packet: SentPacket<R>, nowMs: number): SentPacket<R> {
-    if (packet.lost) {
-      this.#lost.remove(packet);
-      packet.lost = false;
-    } else this.#inFlight.remove(packet);
     if (packet.timeouts >= REROUTE_AFTER_TIMEOUTS && this.#route !== null && packet.route !== this.#route) {
       packet.route = this.#route;
       writeU32(packet.bytes, 4, packet.route.remoteId);
@@ -399,10 +378,8 @@ export class Sender<R extends Route> {
     // The payload stays, but the peer should learn what we know now.
     writeU32(packet.bytes, 8, this.#receiving.advertise());
     writeU32(packet.bytes, 16, this.#receiving.next);
-    packet.sentMs = nowMs;
-    packet.retransmitted = true;
+    this.#out.addAgain(packet, nowMs);
     this.congestion.onSent(packet, nowMs, false);
-    this.#inFlight.push(packet);
     this.retransmits++;
     this.#armAfterSending(nowMs);
     return packet;
@@ -446,7 +423,7 @@ export class Sender<R extends Route> {
   /** Takes what a packet of the other side acknowledges. */
   takeAck(packet: Packet, nowMs: number): void {
     // An acknowledgement of what was never sent is a lie or from another life: nothing in it counts.
-    if (seqDiff(packet.ack, this.#seq) > 0) return;
+    if (seqDiff(packet.ack, this.#out.next) > 0) return;
     this.#unansweredProbes = 0;
     this.#takeWindow(packet);
     if (this.#changedAtSeq !== null && seqDiff(packet.ack, this.#changedAtSeq) >= 0) {
@@ -455,23 +432,17 @@ export class Sender<R extends Route> {
     }
     if (this.#recovery !== "open" && seqDiff(packet.ack, this.#recoverUntil) >= 0) {
       this.#recovery = "open";
-      this.#rack.recovered();
+      this.#out.recovered();
       this.congestion.onRecovered();
     }
 
-    const wasInFlight = this.#seq !== this.#acked;
-    const advanced = seqDiff(packet.ack, this.#acked) > 0;
-    let delivered = 0;
-    this.#latest = null;
-    while (seqDiff(packet.ack, this.#acked) > 0) {
-      if (this.#acknowledge(this.#acked, nowMs)) delivered++;
-      this.#acked = seqAdd(this.#acked, 1);
-    }
-    if (packet.sacks.length > 0) delivered += this.#takeSacks(packet.sacks, nowMs);
+    const wasInFlight = !this.#out.none;
+    const advanced = seqDiff(packet.ack, this.#out.acked) > 0;
+    const delivered = this.#out.takeAck(packet.ack, packet.sacks, nowMs);
     if (!wasInFlight) return this.#tellDrained();
-    const rttMs = this.#sampleRoundTrip(nowMs);
+    const rttMs = this.#out.sampleRoundTrip(nowMs);
     this.#rearmAfterAck(delivered, advanced, nowMs);
-    this.congestion.onAck(this.#inFlight.length, rttMs, nowMs);
+    this.congestion.onAck(this.#out.inFlight.length, rttMs, nowMs);
     this.#tellDrained();
   }
 
@@ -483,7 +454,7 @@ export class Sender<R extends Route> {
 
   /** Takes the peer's window unless a newer packet already told it (RFC 9293: SND.WL1, SND.WL2). */
   #takeWindow(packet: Packet): void {
-    if (seqDiff(packet.ack, this.#acked) < 0) return;
+    if (seqDiff(packet.ack, this.#out.acked) < 0) return;
     const newer = seqDiff(packet.seq, this.#windowSeq);
     if (newer < 0 || (newer === 0 && seqDiff(packet.ack, this.#windowAck) < 0)) return;
     this.#sendWindow = packet.receiveWindow;
@@ -492,95 +463,10 @@ export class Sender<R extends Route> {
     if (this.#sendWindow > 0 && this.#timer === "zero-window") this.#setTimer("none", Infinity);
   }
 
-  #takeSacks(sacks: readonly number[], nowMs: number): number {
-    let delivered = 0;
-    // Honest blocks don't overlap, so together they never cover more than what is outstanding.
-    let allowance = seqDiff(this.#seq, this.#acked);
-    const blocks = Math.min(sacks.length >> 1, MAX_SACK_BLOCKS);
-    for (let i = 0; i < blocks; i++) {
-      const start = sacks[i * 2]!;
-      const end = sacks[i * 2 + 1]!;
-      const length = seqDiff(end, start);
-      const valid = length > 0 && seqDiff(end, this.#seq) <= 0 && seqDiff(start, this.#acked) >= 0;
-      if (!valid || length > allowance) {
-        this.invalidSacks++;
-        continue;
-      }
-      allowance -= length;
-      delivered += this.#takeSackBlock(start, end, nowMs);
-    }
-    return delivered;
-  }
-
-  /** Walks through what is news only: an honest peer names a block again and again while it grows, another for fun. */
-  #takeSackBlock(start: number, end: number, nowMs: number): number {
-    let delivered = 0;
-    let seq = start;
-    while (seqDiff(end, seq) > 0) {
-      const packet = this.#sent.get(seq);
-      seq = seqAdd(seq, 1);
-      if (packet === undefined) continue;
-      if (!packet.delivered) {
-        this.#noteDelivered(packet, nowMs);
-        this.#sackedPackets++;
-        delivered++;
-      } else if (seqDiff(packet.deliveredUntil, seq) > 0) seq = packet.deliveredUntil;
-      if (seqDiff(end, packet.deliveredUntil) > 0) packet.deliveredUntil = end;
-    }
-    return delivered;
-  }
-
-  /** Notes that a packet and everything before it has arrived; false when its arrival was known. */
-  #acknowledge(seq: number, nowMs: number): boolean {
-    const packet = this.#sent.get(seq);
-    if (packet === undefined) return false;
-    const news = !packet.delivered;
-    if (news) this.#noteDelivered(packet, nowMs);
-    else this.#sackedPackets--;
-    this.#sent.delete(seq);
-    this.acknowledgedBytes += packet.payloadBytes;
-    if (packet.end) this.#endAcked = true;
-    return news;
-  }
-
-  #noteDelivered(packet: SentPacket<R>, nowMs: number): void {
-    packet.delivered = true;
-    if (packet.lost) {
-      this.#lost.remove(packet);
-      packet.lost = false;
-    } else this.#inFlight.remove(packet);
-    if (this.#latest === null || sentAfter(packet.sentMs, packet.seq, this.#latest.sentMs, this.#latest.seq)) {
-      this.#latest = packet;
-    }
-    // A copy that may have come in fragments, or by another path, says nothing about this one.
-    if (packet.route === this.#route && (packet.probe || packet.padding === 0)) {
-      this.#mtu.onDelivered(packet.bytes.length + overheadBytes(packet.route), packet.probe, packet.sentMs, nowMs);
-    }
-    const rttMs = this.rtt.clamp(Math.max(nowMs - packet.sentMs, 0));
-    const inVain = this.#rack.delivered(packet, nowMs, rttMs, this.rtt.minRttMs);
-    if (inVain) this.#rack.widen(this.#acked, this.#seq);
-    this.congestion.onDelivered(packet);
-    this.#unackedBytes -= packet.payloadBytes;
-  }
-
-  /**
-   * Measures by the packet sent last of those an acknowledgement is news of, as QUIC does (RFC 9002 §5.1): the others may
-   * have arrived long ago, with an acknowledgement that got lost. NaN without a measurement.
-   */
-  #sampleRoundTrip(nowMs: number): number {
-    const latest = this.#latest;
-    this.#latest = null;
-    // Karn: which copy was answered isn't known.
-    if (latest === null || latest.retransmitted) return NaN;
-    const rttMs = this.rtt.clamp(Math.max(nowMs - latest.sentMs, 0));
-    this.rtt.sample(rttMs, nowMs);
-    return rttMs;
-  }
-
   // Timers and loss.
 
   #rearmAfterAck(delivered: number, advanced: boolean, nowMs: number): void {
-    if (this.#seq === this.#acked) {
+    if (this.#out.none) {
       this.#rest(nowMs);
       return;
     }
@@ -623,14 +509,14 @@ export class Sender<R extends Route> {
    * the tail would otherwise cost a whole retransmission timeout, which is a second at least.
    */
   #scheduleProbe(nowMs: number): boolean {
-    if (this.#seq === this.#acked || !this.rtt.hasSample) return false;
-    const waitMs = this.rtt.probeTimeoutMs(this.#inFlight.length + this.#lost.length) * 2 ** this.#probes;
+    if (this.#out.none || !this.rtt.hasSample) return false;
+    const waitMs = this.rtt.probeTimeoutMs(this.#out.inFlight.length + this.#out.lost.length) * 2 ** this.#probes;
     this.#setTimer("probe", Math.min(nowMs + waitMs, this.#retransmitAtMs));
     return true;
   }
 
   #onProbeTimeout(nowMs: number): void {
-    if (this.#seq === this.#acked) return this.#rest(nowMs);
+    if (this.#out.none) return this.#rest(nowMs);
     if (nowMs >= this.#retransmitAtMs || this.#route === null) return this.#onRetransmitTimeout(nowMs);
     const again = this.#packetToProbeWith();
     const sendsNew = this.#recovery === "open" && this.#queue.bytes > 0 && this.#windowAllowsNew();
@@ -643,86 +529,51 @@ export class Sender<R extends Route> {
 
   /** The last packet, whose delivery shows what is missing before it; in recovery the first, which is in the way. */
   #packetToProbeWith(): SentPacket<R> | null {
-    const last = this.#sent.get(seqAdd(this.#seq, -1));
+    const last = this.#out.get(seqAdd(this.#out.next, -1));
     if (this.#recovery === "open" && last !== undefined && !last.lost && !last.delivered) return last;
-    return this.#inFlight.head;
+    return this.#out.inFlight.head;
   }
 
-  /**
-   * Marks packets lost that were overtaken for too long (RFC 8985 §6.2 step 5), and sets the time to look again for
-   * those that may still arrive.
-   */
+  /** Looks for losses, and sets the time to look again. */
   #detectLoss(nowMs: number): void {
-    const window = this.#rack.reorderWindowMs(this.rtt, this.#recovery !== "open", this.#sackedPackets);
-    let waitMs = 0;
-    let lost = 0;
-    let packet = this.#inFlight.head;
-    // The list is in order of sending, so the first one sent later than RACK's packet ends the search.
-    while (packet !== null && packet.sentMs <= this.#rack.sentMs) {
-      const next: SentPacket<R> | null = packet.next;
-      if (sentAfter(this.#rack.sentMs, this.#rack.endSeq, packet.sentMs, seqAdd(packet.seq, 1))) {
-        const remainingMs = packet.sentMs + this.#rack.rttMs + window - nowMs;
-        if (remainingMs <= 0) {
-          // A lost probe is no sign of congestion (RFC 8899 §3).
-          if (!packet.probe) lost++;
-          this.#markLost(packet, nowMs);
-        } else if (remainingMs > waitMs) waitMs = remainingMs;
-      }
-      packet = next;
-    }
-    if (lost > 0) this.congestion.onLost(lost);
-    if (lost > 0 && this.#recovery === "open") {
-      this.fastRecoveries++;
-      this.#recovery = "recovery";
-      this.#recoverUntil = this.#seq;
-      this.congestion.onRecovery(this.#inFlight.length);
-    }
+    this.#lostPackets = 0;
+    const waitMs = this.#out.detectLoss(this.#recovery !== "open", nowMs);
     this.#reorderAtMs = waitMs > 0 ? nowMs + waitMs : Infinity;
+    if (this.#lostPackets === 0) return;
+    this.congestion.onLost(this.#lostPackets);
+    if (this.#recovery !== "open") return;
+    this.fastRecoveries++;
+    this.#recovery = "recovery";
+    this.#recoverUntil = this.#out.next;
+    this.congestion.onRecovery(this.#out.inFlight.length);
   }
 
-  #markLost(packet: SentPacket<R>, nowMs: number): void {
-    if (packet.probe) this.#probeLost(packet, nowMs);
-    else if (packet.route === this.#route) {
+  #onDelivered(packet: SentPacket<R>, nowMs: number): void {
+    // A copy that may have come in fragments, or by another path, says nothing about this one.
+    if (packet.route === this.#route && (packet.probe || packet.padding === 0)) {
+      this.#mtu.onDelivered(packet.bytes.length + overheadBytes(packet.route), packet.probe, packet.sentMs, nowMs);
+    }
+    this.congestion.onDelivered(packet);
+  }
+
+  #onLost(packet: SentPacket<R>, nowMs: number): void {
+    // A lost probe is no sign of congestion (RFC 8899 §3).
+    if (packet.probe) return this.#probeLost(packet, nowMs);
+    this.#lostPackets++;
+    if (packet.route === this.#route) {
       this.#mtu.onLost(packet.bytes.length + overheadBytes(packet.route), packet.sentMs, nowMs);
     }
-    this.#inFlight.remove(packet);
-    packet.lost = true;
-    this.#lost.push(packet);
   }
 
   #onRetransmitTimeout(nowMs: number): void {
-    if (this.#seq === this.#acked) return this.#rest(nowMs);
+    if (this.#out.none) return this.#rest(nowMs);
     this.timeouts++;
     this.#recovery = "timeout";
-    this.#recoverUntil = this.#seq;
+    this.#recoverUntil = this.#out.next;
     this.#probes = 0;
-    const window = this.#rack.reorderWindowMs(this.rtt, true, this.#sackedPackets);
-    let packet = this.#inFlight.head;
-    while (packet !== null) {
-      const next: SentPacket<R> | null = packet.next;
-      const overdue = packet.sentMs + this.#rack.rttMs + window - nowMs < 0;
-      if (packet.seq === this.#acked || overdue) {
-        if (packet.timeouts >= MAX_TIMEOUTS) return this.#notify("timed-out");
-        packet.timeouts++;
-        this.#markLost(packet, nowMs);
-      }
-      packet = next;
-    }
-    this.#sortLost();
-    this.congestion.onTimeout(this.#inFlight.length);
+    if (!this.#out.timeOut(nowMs)) return this.#notify("timed-out");
+    this.congestion.onTimeout(this.#out.inFlight.length);
     // RFC 6298 would double on every timeout; libudx waits twice the RTO each time and gives up after MAX_TIMEOUTS.
     this.#restartRetransmitTimer(nowMs + this.rtt.rtoMs * 2);
-  }
-
-  /**
-   * What is in the other side's way goes first again, as in libudx: else each packet of a full window would have to time
-   * out that often before a dead path is given up.
-   */
-  #sortLost(): void {
-    this.#lost.clear();
-    for (let seq = this.#acked; seq !== this.#seq; seq = seqAdd(seq, 1)) {
-      const packet = this.#sent.get(seq);
-      if (packet !== undefined && packet.lost) this.#lost.push(packet);
-    }
   }
 }
