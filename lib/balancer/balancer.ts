@@ -6,7 +6,7 @@ import { invariant, InvariantError, unreachable } from "../domain/errors.ts";
 import type { Now } from "../env/clock.ts";
 import type { Random } from "../env/random.ts";
 import type { NodeReply } from "../lightning/node.ts";
-import { historyDeadlines, historyTimers, onHistory, readHistory } from "./history.ts";
+import { historyDeadlines, historyTimers, onHistory, onVerified, readHistory } from "./history.ts";
 import { startClock, watchClock } from "./clocks.ts";
 import type { BalancerEvent, Effect, NodeRef } from "./io.ts";
 import { hint, nodeDeadlines, type NodeHandlers, nodeTimers, onNodeEvent, onPolled, refreshShared } from "./nodes.ts";
@@ -265,6 +265,8 @@ function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
       return onPaid(step, purpose.paymentHash, reply);
     case "track":
       return onTracked(step, purpose.paymentHash, reply);
+    case "verify":
+      return onVerified(step, purpose.paymentHash, reply);
     default:
       return unreachable(purpose);
   }

@@ -1,8 +1,9 @@
 import type { ForeignRecord } from "../audit/record.ts";
-import { addSat, msatToSatCeil } from "../domain/amounts.ts";
+import { addSat, msatToSatCeil, satToMsat } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
-import { parseShortChannelId } from "../domain/ids.ts";
-import type { PaymentSummary } from "../domain/payment.ts";
+import { invariant } from "../domain/errors.ts";
+import { parseShortChannelId, type PaymentHash } from "../domain/ids.ts";
+import type { PaymentStatus, PaymentSummary } from "../domain/payment.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { memoPrefix, parseMemo } from "../protocol/memo.ts";
 import { tripBreaker } from "./breaker.ts";
@@ -128,17 +129,83 @@ function beginWallMs({ state, now }: Step, node: NodeState): number {
 
 function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   const { state } = step;
-  const { paymentHash, status, destination, memo } = payment;
+  const { paymentHash, status, memo } = payment;
   if (!memo.startsWith(memoPrefix)) return;
   const known = state.ledger.paidHashes.get(paymentHash);
-  if (known === "settled" && status.kind === "failed") {
-    return tripBreaker(step, `the log has the payment ${paymentHash} as settled and LND as failed`);
+  if (known === undefined) return addForeign(step, node, payment, status);
+  if (contradicts(known, status)) return suspect(step, node, payment);
+  const entry = state.ledger.payments.get(paymentHash);
+  if (known === "settled" && status.kind === "settled" && entry && !entry.foreign) {
+    if (satToMsat(entry.amountSat) === status.amountMsat) return;
+    tripBreaker(
+      step,
+      `the log has the payment ${paymentHash} over ${sats(entry.amountSat)} and LND over another amount`,
+    );
   }
-  if (known === "failed" && status.kind === "settled") {
-    tripBreaker(step, `the log has the payment ${paymentHash} as failed and LND as settled`);
-  } else if (known !== undefined) {
+}
+
+/** What ended doesn't begin again, nor end in another way. One that LND doesn't list any more was deleted there. */
+function contradicts(known: "open" | "settled" | "failed", { kind }: PaymentStatus): boolean {
+  switch (known) {
+    case "open":
+      return false;
+    case "settled":
+      return kind === "failed" || kind === "in-flight";
+    case "failed":
+      return kind === "settled" || kind === "in-flight";
+  }
+}
+
+/**
+ * What a page says against the log may be older than the log's record: the payment ended while LND wrote the page. LND is
+ * asked about that payment alone; what it says then is newer than the record, so that it is a contradiction or none.
+ */
+function suspect(step: Step, node: NodeState, payment: PaymentSummary): void {
+  const { suspects } = step.state;
+  if (suspects.has(payment.paymentHash)) return;
+  suspects.set(payment.paymentHash, { node: node.ref, payment, busy: false, retryAtMs: step.now.atMs, failures: 0 });
+  verifyDue(step);
+}
+
+/** Whether what a node lists contradicts the log until it was asked again. Nothing is paid from it meanwhile. */
+export function hasSuspects({ suspects }: BalancerState, { ref }: NodeState): boolean {
+  for (const { node } of suspects.values()) if (node === ref) return true;
+  return false;
+}
+
+function verifyDue(step: Step): void {
+  const { state, now } = step;
+  for (const [paymentHash, suspect] of state.suspects) {
+    if (suspect.busy || now.atMs < suspect.retryAtMs || !state.nodes[suspect.node]?.up) continue;
+    suspect.busy = true;
+    const method = "trackPayment";
+    call(step, suspect.node, { method, args: [paymentHash] }, { kind: "verify", paymentHash });
+  }
+}
+
+/** The look that began after the log's record. */
+export function onVerified(step: Step, paymentHash: PaymentHash, reply: NodeReply): void {
+  const { state } = step;
+  const suspect = state.suspects.get(paymentHash);
+  invariant(suspect, "a payment was verified that nobody suspected");
+  suspect.busy = false;
+  if (!reply.ok || reply.method !== "trackPayment") {
+    suspect.failures++;
+    suspect.retryAtMs = step.now.atMs + backOffMs(step, suspect.failures, 1_000, 60_000);
     return;
   }
+  state.suspects.delete(paymentHash);
+  const known = state.ledger.paidHashes.get(paymentHash);
+  if (known === undefined || !contradicts(known, reply.value)) return;
+  const said = reply.value.kind === "in-flight" ? "under way" : reply.value.kind;
+  tripBreaker(step, `the log has the payment ${paymentHash} as ${known} and LND as ${said}`);
+  // What LND counts as paid, or may yet, counts here too.
+  if (known === "failed") addForeign(step, state.nodes[suspect.node]!, suspect.payment, reply.value);
+}
+
+function addForeign(step: Step, node: NodeState, payment: PaymentSummary, status: PaymentStatus): void {
+  const { state } = step;
+  const { paymentHash, destination } = payment;
   if (status.kind !== "settled" && status.kind !== "in-flight") return;
   const amountSat = msatToSatCeil(payment.amountMsat);
   if (destination === undefined || amountSat <= 0n || !node.info) return;
@@ -189,11 +256,15 @@ function channelOf(node: NodeState, { memo, destination }: PaymentSummary): Side
 }
 
 export function historyTimers(step: Step): void {
+  verifyDue(step);
   for (const node of step.state.nodes) {
     if (node.history.retryAtMs !== undefined && step.now.atMs >= node.history.retryAtMs) readHistory(step, node);
   }
 }
 
 export function* historyDeadlines(state: BalancerState): Generator<number | undefined> {
+  for (const suspect of state.suspects.values()) {
+    if (!suspect.busy && state.nodes[suspect.node]?.up) yield suspect.retryAtMs;
+  }
   for (const node of state.nodes) if (node.up && node.listed && !node.history.busy) yield node.history.retryAtMs;
 }

@@ -12,6 +12,7 @@ import { invoiceTag, parseMemo } from "../protocol/memo.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
 import { evenWallMsOf } from "./clocks.ts";
+import { hasSuspects } from "./history.ts";
 import { channelName, nameOf, sats } from "./names.ts";
 import { applyChannels, facts, pollSoon, settingsOf, targetOf } from "./nodes.ts";
 import { isPause, pausedBy, wholePause } from "./pauses.ts";
@@ -139,7 +140,7 @@ function whyNotNow(step: Step, node: NodeState, peer: NodePubkey, side: Side | u
   if (paused !== undefined) return paused;
   if (node.cloned) return "cloned";
   if (!node.up) return "node-down";
-  if (node.history.phase !== "read") return "starting";
+  if (node.history.phase !== "read" || hasSuspects(state, node)) return "starting";
   if (isStopped(step, peer)) return "peer-stopped";
   return undefined;
 }
@@ -269,6 +270,8 @@ function reserve(step: Step, request: Request, node: NodeState, side: Side, ownP
     trackAtMs: undefined,
     trackBusy: false,
     tracks: 0,
+    seen: false,
+    vanished: false,
   });
   const record: TransactionRecord = {
     kind: "intent",

@@ -152,8 +152,13 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
     case "failed":
       return endPayment(step, payment, { kind: "failed", reason: status.failure, released: false });
     case "in-flight":
+      payment.seen = true;
       return again();
     case "not-found": {
+      if (payment.seen) {
+        vanished(step, payment);
+        return again();
+      }
       if (payment.rejected !== undefined) {
         return endPayment(step, payment, { kind: "failed", reason: payment.rejected, released: false });
       }
@@ -169,6 +174,21 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
     default:
       return unreachable(status);
   }
+}
+
+/** It may have settled before it was deleted from LND's list: only the operator can know. */
+function vanished(step: Step, payment: Payment): void {
+  if (payment.vanished) return;
+  payment.vanished = true;
+  const entry = ledgerEntry(step.state, payment.paymentHash);
+  tell(step, {
+    kind: "payment-unknown",
+    level: "error",
+    message: `LND had the payment of ${sats(entry.amountSat)} to ${nameOf(step.state, payment.peer)} under way and ` +
+      "doesn't know it any more: was its list of payments deleted? It counts as spent, and nothing more is paid to that node",
+    ...paymentFacts(entry),
+    reason: "vanished",
+  });
 }
 
 type Settled = Extract<PaymentStatus, { kind: "settled" }>;
@@ -320,6 +340,8 @@ export function resumePayment(step: Step, entry: LedgerPayment): void {
     trackAtMs: step.now.atMs,
     trackBusy: false,
     tracks: 0,
+    seen: false,
+    vanished: false,
   });
 }
 

@@ -8,6 +8,7 @@ import type { ChannelSnapshot } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { DecodedInvoice } from "../domain/invoice.ts";
+import type { PaymentSummary } from "../domain/payment.ts";
 import type { LeaveReason, ToldReason } from "../domain/reasons.ts";
 import type { NodeInfo } from "../lightning/node.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
@@ -63,6 +64,8 @@ export interface BalancerState {
   readonly requests: Map<number, Request>;
   /** Payments of ours that haven't ended. */
   readonly payments: Map<PaymentHash, Payment>;
+  /** Payments of which LND's list says something else than the log, until LND was asked again. */
+  readonly suspects: Map<PaymentHash, Suspect>;
   /** Remote nodes to which payments fail. */
   readonly troubles: Map<NodePubkey, { failures: number; untilMs: number }>;
   /** When to tell that nobody was found; undefined once somebody was, or it was told. */
@@ -114,6 +117,15 @@ export interface History {
   high: bigint | undefined;
   /** What was found that a repaired log had lost. */
   readonly missing: { count: number; amountSat: Sat };
+}
+
+/** A payment that seems to contradict the log. */
+export interface Suspect {
+  readonly node: NodeRef;
+  readonly payment: PaymentSummary;
+  busy: boolean;
+  retryAtMs: number;
+  failures: number;
 }
 
 /** Our side of one channel. */
@@ -267,6 +279,10 @@ export interface Payment {
   trackAtMs: number | undefined;
   trackBusy: boolean;
   tracks: number;
+  /** LND has said that it is under way: that it knows nothing of it is no proof any more that nothing was sent. */
+  seen: boolean;
+  /** That was told. */
+  vanished: boolean;
 }
 
 /** Why a call was made: what its answer continues. */
@@ -277,7 +293,7 @@ export type CallPurpose =
   | { readonly kind: "ask-invoice" | "ask-lookup" | "ask-cancel"; readonly requestId: RequestId }
   | { readonly kind: "request-channels"; readonly ids: readonly number[]; readonly node: NodeRef }
   | { readonly kind: "request-invoice"; readonly id: number; readonly node: NodeRef }
-  | { readonly kind: "pay" | "track"; readonly paymentHash: PaymentHash };
+  | { readonly kind: "pay" | "track" | "verify"; readonly paymentHash: PaymentHash };
 
 /** What follows once a record is on disk. */
 export type AppendPurpose =
@@ -317,6 +333,7 @@ export function createState(config: BalancerConfig): BalancerState {
     asks: new Map(),
     requests: new Map(),
     payments: new Map(),
+    suspects: new Map(),
     troubles: new Map(),
     nobodyFoundAtMs: undefined,
     unmatchedTold: false,
