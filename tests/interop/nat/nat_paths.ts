@@ -55,9 +55,11 @@ class Meeting implements AsyncDisposable {
     return new Meeting(network, dialler, listener, relayPeer, publicKey, stack.move());
   }
 
-  /** Dials; what both ends then say about the connection. */
-  async connect(): Promise<{ a: Told; b: Told }> {
-    const a = await this.a.ask("connect", { publicKey: this.key }, "connected", "failed");
+  /** Dials, and again while that fails; what both ends then say about the connection. */
+  async connect(tries = 1): Promise<{ a: Told; b: Told }> {
+    const dial = () => this.a.ask("connect", { publicKey: this.key }, "connected", "failed");
+    let a = await dial();
+    while (a.kind === "failed" && --tries > 0) a = await dial();
     assert.equal(a.kind, "connected", JSON.stringify(a));
     const b = await this.b.next("connected");
     this.#indexes = [a.index, b.index];
@@ -150,10 +152,11 @@ for (const [kindA, kindB] of pairs) {
     for (const [natA, natB] of [["random", "consistent"], ["consistent", "random"]] as const) {
       const [siteA, siteB] = [{ nat: natA, kind: kindA }, { nat: natB, kind: kindB }];
       await using meeting = await Meeting.start(siteA, siteB);
-      await meeting.connect();
+      // Once in some hundred times no guess of a port hits within hyperdht's 35 s.
+      await meeting.connect(3);
       assertDirect(await meeting.exchange(), siteA, siteB);
       const { a, b } = await meeting.stats();
-      assert.deepEqual([a.punches.random, b.punches.random], [1, 1]);
+      assert.ok(a.punches.random > 0 && b.punches.random === a.punches.random);
     }
   });
 
