@@ -175,7 +175,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["lnd-hang", "payment-stuck", "answers-lost", "disk-slow"],
     within: 300,
-    seed: 3,
+    seed: 90,
   },
   {
     name: "position-of-settled-only",
