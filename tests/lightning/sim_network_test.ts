@@ -651,6 +651,16 @@ Deno.test("of two channels between the same nodes, one may be down: nothing pass
 
 // Channels and traffic
 
+Deno.test("opening a channel connects its nodes, and their other channels are active again", () => {
+  const { network, alice, bob, channelPoint } = simWorld();
+  network.setConnected(alice, bob, false);
+  network.advance(1_000);
+  assert.equal(network.channel(alice, channelPoint)!.active, false);
+  granted(network.openChannel({ from: alice, to: bob, capacitySat: sat(500_000) }));
+  network.advance(10_000);
+  assert.deepEqual(network.listChannels(bob).map(({ active }) => active), [true, true]);
+});
+
 Deno.test("opening and closing report in LND's order, and the opener gets its fees back", () => {
   const world = simWorld();
   const { network, alice, bob } = world;

@@ -36,7 +36,7 @@ import type {
 } from "./model.ts";
 import { drawSecretKey, pubkeyOf, recoverLndMessageKey, signLndMessage } from "./node_key.ts";
 import { PaymentEngine } from "./payment_engine.ts";
-import { refusal, World } from "./world.ts";
+import { type Link, refusal, World } from "./world.ts";
 
 /** LND takes 3 confirmations for small channels. */
 const confirmations = 3;
@@ -245,14 +245,17 @@ export class SimNetwork implements SimNetworkModel, SimHost {
     const possible = () => link.wanted && !link.up && this.#world.node(a).running && this.#world.node(b).running;
     if (!possible()) return;
     this.#world.after(this.#world.timing.onlineNoticeMs, () => {
-      if (!possible()) return;
-      link.up = true;
-      for (const pubkey of nodes) {
-        this.#world.emit(this.#world.node(pubkey), { kind: "peer", pubkey: peerOf(nodes, pubkey), online: true });
-        this.#setActive(nodes, pubkey, true);
-      }
-      this.#world.wake();
+      if (possible()) this.#comeUp(link);
     });
+  }
+
+  #comeUp(link: Link): void {
+    link.up = true;
+    for (const pubkey of link.nodes) {
+      this.#world.emit(this.#world.node(pubkey), { kind: "peer", pubkey: peerOf(link.nodes, pubkey), online: true });
+      this.#setActive(link.nodes, pubkey, true);
+    }
+    this.#world.wake();
   }
 
   #setActive(nodes: readonly [NodePubkey, NodePubkey], seenBy: NodePubkey, active: boolean): void {
@@ -335,6 +338,8 @@ export class SimNetwork implements SimNetworkModel, SimHost {
       invariant(channelPoint !== undefined, "a drawn channel point is well formed");
       const link = this.#world.link(from, to);
       link.wanted = true;
+      // Opening connects, and then the channels that the two have are active, too.
+      if (!link.up && this.#world.channelsBetween(from, to).length > 0) this.#comeUp(link);
       link.up = true;
       const feePerKwSat = request.feePerKwSat ?? opener.behaviour.feePerKwSat;
       const open = () => this.#addChannel(channelPoint, request, pushSat, feePerKwSat);
