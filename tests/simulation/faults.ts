@@ -19,11 +19,11 @@ export class Faults {
     this.#world = world;
     world.hang = (node, forMs) => this.#hang(node, forMs);
     for (const step of world.plan.steps) {
-      const { atMs, afterPaymentMs } = step;
       const happen = () => this.#happen(step);
-      world.after(atMs, () => {
-        if (afterPaymentMs === undefined) return happen();
-        world.atNextPayment(() => world.after(afterPaymentMs, happen));
+      world.after(step.atMs, () => {
+        if (step.at === undefined) return happen();
+        const { moment, plusMs } = step.at;
+        world.atNext(moment, () => world.after(plusMs, happen));
       });
     }
   }
@@ -32,7 +32,10 @@ export class Faults {
   heal(): void {
     const world = this.#world;
     for (const undo of [...this.#lasting]) undo();
-    for (const node of world.nodes) world.troubleOf(node).contradicts = undefined;
+    for (const node of world.nodes) {
+      world.troubleOf(node).contradicts = undefined;
+      world.network.failNextAttempts(node, 0);
+    }
     world.healed = true;
     world.tell("world", () => "the faults are over");
     world.network.run((network) => network.setTiming(recordedTiming));
@@ -293,7 +296,7 @@ const countedByHits: ReadonlySet<Step["kind"]> = new Set([
 
 /** One step as a line of the trace. */
 export function describeStep(world: World, step: Step): string {
-  const { kind, atMs: _atMs, afterPaymentMs: _afterPaymentMs, ...rest } = step;
+  const { kind, atMs: _atMs, at: _at, ...rest } = step;
   const words = Object.entries(rest).map(([key, value]) => {
     switch (key) {
       case "node":

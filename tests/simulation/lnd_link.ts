@@ -173,7 +173,7 @@ export class LndLink {
   #pay(call: Extract<NodeCall, { method: "pay" }>, answer: Answer): void {
     const { network } = this.#world;
     this.#mayGetStuck(call.args[0].invoice);
-    this.#world.paymentBegins();
+    this.#world.reached("payment-begins");
     network.run(() => {
       let isLoser = false;
       const stream = (outcome: PaymentOutcome) => {

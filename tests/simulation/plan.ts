@@ -59,9 +59,20 @@ export interface ChannelPlan {
 
 interface At {
   readonly atMs: number;
-  /** Not then, but so long after the next payment has begun. */
-  readonly afterPaymentMs?: number;
+  /** Not then, but at the next such moment of any operator, or so long after it. */
+  readonly at?: { readonly moment: Moment; readonly plusMs: number };
 }
+
+/** What a fault may wait for. */
+export type Moment = typeof moments[number];
+
+export const moments = [
+  "request-arrives",
+  "intent-is-written",
+  "payment-begins",
+  "payment-settles",
+  "answer-arrives",
+] as const;
 /** Two instances. */
 interface Between extends At {
   readonly pair: readonly [number, number];
@@ -364,9 +375,9 @@ function drawSteps(
     const isFault = chosen.length > 0 && dice.chance(60);
     const kind = isFault ? dice.pick(chosen) : "traffic";
     const drawn = drawStep(dice, kind, atMs, nodes, instanceCount, channels);
-    const afterPaymentMs = dice.below(200);
-    const isFocused = kind !== "traffic" && dice.chance(35);
-    if (kind === "traffic" || !without.includes(kind)) steps.push(isFocused ? { ...drawn, afterPaymentMs } : drawn);
+    const at = { moment: dice.pick(moments), plusMs: dice.chance(30) ? 0 : dice.spread(1, 300) };
+    const isFocused = kind !== "traffic" && dice.chance(40);
+    if (kind === "traffic" || !without.includes(kind)) steps.push(isFocused ? { ...drawn, at } : drawn);
   }
   return steps;
 }
@@ -401,7 +412,7 @@ function drawStep(
     case "messages-swapped":
     case "messages-damaged":
     case "messages-late":
-      return { kind, atMs, pair, forMs: brief, percent };
+      return { kind, atMs, pair, forMs: brief, percent: Math.min(50, percent) };
     case "connection-cut":
       return { kind, atMs, pair };
     case "partition":
@@ -433,7 +444,7 @@ function drawStep(
     case "lnd-contradicts":
       return { kind, atMs, node, by: dice.pick(["fee", "hop"] as const) };
     case "attempts-fail":
-      return { kind, atMs, node, count: dice.between(1, 6) };
+      return { kind, atMs, node, count: dice.spread(1, 400) };
     case "lists-lag":
       return { kind, atMs, forMs: long, lagMs: dice.spread(50, 20_000) };
     case "peer-offline": {

@@ -202,9 +202,10 @@ export class Watch {
     const wire = this.books(instance).wires.get(connection);
     if (wire === undefined) return;
     if (wire.remoteNonce === undefined && bytes.length === 33) wire.remoteNonce = bytes.slice(1);
-    else if (bytes.length > 65 && bytes[32] === 0x7b) {
-      wire.frames.push({ atMs: this.#world.atMs, bytes: bytes.slice() });
-    }
+    if (bytes.length <= 65 || bytes[32] !== 0x7b) return;
+    wire.frames.push({ atMs: this.#world.atMs, bytes: bytes.slice() });
+    // `{"type":"payI…` asks, `{"type":"paym…` answers.
+    if (bytes[41] === 0x70) this.#world.reached(bytes[44] === 0x49 ? "request-arrives" : "answer-arrives");
   }
 
   written(instance: SimInstance, record: LogRecord): void {
@@ -325,6 +326,7 @@ export class Watch {
     books.spends.set(paymentHash, spend);
     this.#checkLimits(instance, spend);
     books.lastAttemptAtMs.set(`${node}/${channelPoint}`, instance.now().atMs);
+    this.#world.reached("intent-is-written");
   }
 
   #pays(
@@ -402,6 +404,7 @@ export class Watch {
     if (status === "IN_FLIGHT") return;
     if (status === "FAILED") return this.#world.count("payments-failed");
     this.#world.count("payments-settled");
+    this.#world.reached("payment-settles");
     spend.settledWorldMs = this.#world.atMs;
     spend.settledAtMs = instance.isRunning ? instance.now().atMs : 0;
     this.settled.push({

@@ -13,7 +13,7 @@ import type { ConnectionId } from "../../lib/swarm/transport.ts";
 import { SimInstance } from "./instance.ts";
 import { type LndTrouble, noTrouble } from "./lnd_link.ts";
 import { secretKeyOf } from "./node_keys.ts";
-import { type ChannelPlan, Dice, type InstancePlan, type Plan, type SettingsPlan } from "./plan.ts";
+import { type ChannelPlan, Dice, type InstancePlan, type Moment, type Plan, type SettingsPlan } from "./plan.ts";
 import { Watch } from "./watch.ts";
 
 /**
@@ -104,7 +104,7 @@ export class World {
   /** Makes a node hang for a while, at most until the world heals. */
   hang: (node: NodePubkey, forMs: number) => void = () => {};
   readonly #schedule = new Schedule();
-  readonly #onPayment = new Set<() => void>();
+  readonly #waiting = new Map<Moment, (() => void)[]>();
   readonly #names = new Map<NodePubkey, string>();
   readonly #troubles = new Map<NodePubkey, LndTrouble>();
   readonly #frameFaults = new Map<FrameFault, Map<string, number>>();
@@ -253,16 +253,17 @@ export class World {
     this.network.advance(this.atMs);
   }
 
-  /** Waits for the next payment of an honest operator. */
-  atNextPayment(task: () => void): void {
-    this.#onPayment.add(task);
+  /** Waits for what happens next to any honest operator. */
+  atNext(moment: Moment, task: () => void): void {
+    this.#waiting.set(moment, [...this.#waiting.get(moment) ?? [], task]);
   }
 
-  /** An LND was asked to pay. */
-  paymentBegins(): void {
-    const waiting = [...this.#onPayment];
-    this.#onPayment.clear();
-    for (const task of waiting) task();
+  /** Such a moment is now. */
+  reached(moment: Moment): void {
+    const tasks = this.#waiting.get(moment);
+    this.#waiting.delete(moment);
+    // Not from within whoever tells of it.
+    for (const task of tasks ?? []) this.after(0, task);
   }
 
   // Faults; faults.ts moves them
@@ -347,6 +348,8 @@ const amounts = ["minTransactionSize", "maxTransactionSize", "maxAmountPerPeriod
 
 function settingsOf(plan: Partial<SettingsPlan>): Partial<BalanceSettings> {
   return Object.fromEntries(
-    Object.entries(plan).map(([key, value]) => amounts.includes(key) ? [`${key}Sat`, sat(Number(value))] : [key, value]),
+    Object.entries(plan).map(([key, value]) =>
+      amounts.includes(key) ? [`${key}Sat`, sat(Number(value))] : [key, value]
+    ),
   );
 }
