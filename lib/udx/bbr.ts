@@ -54,6 +54,11 @@ class RoundMaximum {
     if (value > this.max) this.max = value;
   }
 
+  clear(): void {
+    this.#maxima.fill(0);
+    this.max = 0;
+  }
+
   nextRound(): void {
     this.#newRound = true;
   }
@@ -131,6 +136,20 @@ export class Bbr {
   #bdp(gain: number): number {
     if (this.minRttMs === Infinity) return INITIAL_WINDOW_PACKETS;
     return this.#bandwidth.max * Math.max(this.minRttMs, TIMER_GRAIN_MS) * gain;
+  }
+
+  /** What is sent takes another path now: what was learned of the old one doesn't count, as in QUIC (RFC 9000 §9.4). */
+  onPathChanged(): void {
+    this.mode = "startup";
+    this.windowPackets = this.#priorWindow = INITIAL_WINDOW_PACKETS;
+    this.pacingRatePerMs = Infinity;
+    this.minRttMs = Infinity;
+    this.#bandwidth.clear();
+    this.#filled = false;
+    this.#fullBandwidth = this.#fullRounds = 0;
+    this.#ceiling = Infinity;
+    this.#extraAcked.fill(0);
+    this.#updateGains();
   }
 
   /** Sending begins again after there was nothing to send. */

@@ -69,9 +69,19 @@ export class Congestion {
     this.#rate.markAppLimited(inFlightPackets);
   }
 
-  /** An acknowledgement is news of this packet; `onAck` follows when all of it is read. */
-  onDelivered(packet: RateSnapshot): void {
-    this.#rate.onDelivered(packet);
+  /**
+   * An acknowledgement is news of this packet; `onAck` follows when all of it is read.
+   *
+   * @param samePath it went where packets go now
+   */
+  onDelivered(packet: RateSnapshot, samePath = true): void {
+    this.#rate.onDelivered(packet, samePath);
+  }
+
+  /** Packets go another way from now on. */
+  onPathChanged(): void {
+    this.#bbr.onPathChanged();
+    this.#setPace();
   }
 
   onLost(packets: number): void {

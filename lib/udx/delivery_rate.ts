@@ -75,8 +75,10 @@ export class DeliveryRate {
     packet.appLimited = this.#appLimitedUntil > 0;
   }
 
-  onDelivered(packet: RateSnapshot): void {
+  /** @param samePath it went the way that is measured: else it only counts as delivered */
+  onDelivered(packet: RateSnapshot, samePath = true): void {
     this.#newlyDelivered++;
+    if (!samePath) return;
     const later = packet.sentMs > this.#latestSentMs ||
       (packet.sentMs === this.#latestSentMs && ((packet.seq - this.#latestSeq) | 0) > 0);
     if (this.#latest !== null && !later) return;

@@ -171,13 +171,14 @@ export class Outstanding<R> {
 
   /**
    * Measures the round trip by the packet sent last of those the last acknowledgement was news of, as QUIC does (RFC 9002
-   * §5.1): the others may have arrived long ago, with an acknowledgement that got lost. NaN without a measurement.
+   * §5.1): the others may have arrived long ago, with an acknowledgement that got lost. NaN without a measurement, and of
+   * packets that didn't take the present route.
    */
-  sampleRoundTrip(nowMs: number): number {
+  sampleRoundTrip(route: R | null, nowMs: number): number {
     const latest = this.#latest;
     this.#latest = null;
     // Karn: which copy was answered isn't known.
-    if (latest === null || latest.retransmitted) return NaN;
+    if (latest === null || latest.retransmitted || latest.route !== route) return NaN;
     const rttMs = this.#rtt.clamp(Math.max(nowMs - latest.sentMs, 0));
     this.#rtt.sample(rttMs, nowMs);
     return rttMs;

@@ -41,6 +41,11 @@ export class RttEstimator {
     return Math.min(this.#currentMinMs, this.#previousMinMs);
   }
 
+  /** Packets take another path from now on. */
+  forgetMinimum(): void {
+    this.#currentMinMs = this.#previousMinMs = Infinity;
+  }
+
   /** Caps a sample that spans a suspension, so that one of them can't stall the stream for minutes. */
   clamp(rttMs: number): number {
     if (!this.#sampled) return Math.min(rttMs, MAX_RTO_MS);
@@ -119,12 +124,12 @@ export class Rack {
    * arrived; if that is impossible because the answer came faster than the path allows, the first one, of which the same
    * can be said: that what was sent before it has been overtaken.
    *
-   * @param minRttMs the shortest round trip of the path
+   * @param minRttMs the shortest round trip of the path; Infinity while it isn't known
    * @returns whether it was sent again in vain
    */
   delivered(packet: Delivered, nowMs: number, rttMs: number, minRttMs: number): boolean {
     const endSeq = (packet.seq + 1) >>> 0;
-    const inVain = packet.retransmitted && rttMs < minRttMs;
+    const inVain = packet.retransmitted && rttMs < minRttMs && minRttMs < Infinity;
     const sentMs = inVain ? packet.firstSentMs : packet.sentMs;
     this.rttMs = inVain ? Math.max(nowMs - sentMs, 0) : rttMs;
     if (sentAfter(sentMs, endSeq, this.sentMs, this.endSeq)) {

@@ -199,6 +199,8 @@ export class Sender<R extends Route> {
   changeRemote(route: R): void {
     this.#route = route;
     this.#mtu.reset();
+    this.rtt.forgetMinimum();
+    this.congestion.onPathChanged();
     if (this.#out.none) this.#notify("remote-changed");
     else this.#changedAtSeq = this.#out.next;
   }
@@ -440,7 +442,7 @@ export class Sender<R extends Route> {
     const advanced = seqDiff(packet.ack, this.#out.acked) > 0;
     const delivered = this.#out.takeAck(packet.ack, packet.sacks, nowMs);
     if (!wasInFlight) return this.#tellDrained();
-    const rttMs = this.#out.sampleRoundTrip(nowMs);
+    const rttMs = this.#out.sampleRoundTrip(this.#route, nowMs);
     this.#rearmAfterAck(delivered, advanced, nowMs);
     this.congestion.onAck(this.#out.inFlight.length, rttMs, nowMs);
     this.#tellDrained();
@@ -553,7 +555,7 @@ export class Sender<R extends Route> {
     if (packet.route === this.#route && (packet.probe || packet.padding === 0)) {
       this.#mtu.onDelivered(packet.bytes.length + overheadBytes(packet.route), packet.probe, packet.sentMs, nowMs);
     }
-    this.congestion.onDelivered(packet);
+    this.congestion.onDelivered(packet, packet.route === this.#route);
   }
 
   #onLost(packet: SentPacket<R>, nowMs: number): void {

@@ -258,6 +258,19 @@ Deno.test("Congestion sends one packet after a timeout, and is back where it was
   assert.equal(path.congestion.windowPackets, before);
 });
 
+Deno.test("Congestion learns a new path from the beginning, instead of looking for it bit by bit", () => {
+  const path = new Path();
+  path.run(2000);
+  path.congestion.onPathChanged();
+  assert.equal(path.congestion.windowPackets, INITIAL_WINDOW_PACKETS);
+  path.ratePerMs = 4 * RATE_PER_MS;
+  path.rttMs = 2 * RTT_MS;
+  path.inFlight = [];
+  path.run(3500);
+  near(path.congestion.bandwidthPerMs, 4 * RATE_PER_MS, 0.05, "bandwidth");
+  near(path.congestion.minRttMs, 2 * RTT_MS, 0.02, "round trip");
+});
+
 Deno.test("Congestion sends no more than arrives in the first round of a recovery", () => {
   const path = new Path();
   path.run(2000);

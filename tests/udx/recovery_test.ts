@@ -78,6 +78,7 @@ Deno.test("Rack takes an answer that comes too early for the last copy as the fi
   assert.deepEqual([rack.sentMs, rack.endSeq, rack.rttMs], [20, 2, 45]);
   assert.equal(rack.delivered(packet(2, 21, 60), 100, 40, 40), false);
   assert.deepEqual([rack.sentMs, rack.endSeq, rack.rttMs], [60, 3, 40]);
+  assert.equal(rack.delivered(packet(3, 22, 90), 95, 5, Infinity), false, "what is too early isn't known yet");
 });
 
 Deno.test("Rack waits longer after repetitions in vain, once per round trip, and forgets that after 16 recoveries", () => {
