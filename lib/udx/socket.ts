@@ -86,6 +86,8 @@ const MAX_PENDING_ANSWERS = 2 * MAX_PENDING_SENDS;
 /** Failing receives in a row after which the socket pauses between them. */
 const MAX_RECEIVE_ERRORS = 16;
 const RECEIVE_ERROR_PAUSE_MS = 100;
+/** A timer that is so late tells of a process that stood still. */
+const LATE_MS = 5;
 
 /** Milliseconds of a monotonic clock. */
 export function monotonicMs(): number {
@@ -187,7 +189,9 @@ export class DeadlineTimer {
 /** Deadlines that are kept: one timer for all of them. */
 export class TimedDeadlines {
   readonly #deadlines = new Deadlines();
-  readonly #timer = new DeadlineTimer(() => this.#onDue());
+  readonly #timer = new DeadlineTimer(() => this.#onTime());
+  readonly #onRead = () => this.#onDue();
+  readonly #readFirst = () => afterBatch(this.#onRead);
 
   /** `dueAtMs` of `monotonicMs()`; Infinity for never. */
   set(deadline: Deadline, dueAtMs: number): void {
@@ -198,6 +202,15 @@ export class TimedDeadlines {
   clear(deadline: Deadline): void {
     this.#deadlines.clear(deadline);
     if (this.#deadlines.nextMs === Infinity) this.#timer.clear();
+  }
+
+  /**
+   * What has arrived is read first: while this process stood still it may have been what was waited for. Only a pause of
+   * the event loop lets it look for datagrams.
+   */
+  #onTime(): void {
+    if (monotonicMs() - this.#deadlines.nextMs < LATE_MS) this.#readFirst();
+    else setTimeout(this.#readFirst, 1);
   }
 
   #onDue(): void {

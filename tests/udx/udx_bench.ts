@@ -7,7 +7,7 @@
 import { percentile, renderTable, type Row } from "../bench_table.ts";
 import { NodePeer } from "../interop/node_peer.ts";
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 const CHUNK_BYTES = 65_536;
 const MESSAGE_BYTES = 300;
 const TRANSFER_BYTES = 100_000_000;
@@ -16,7 +16,7 @@ const ROUND_TRIPS = 10_000;
 const SCALES = [
   { streams: 1, bytes: 100_000_000, rounds: 3 },
   { streams: 10, bytes: 100_000_000, rounds: 3 },
-  { streams: 100, bytes: 20_000_000, rounds: 3 },
+  { streams: 100, bytes: 20_000_000, rounds: 1 },
   { streams: 1000, bytes: 20_000_000, rounds: 1 },
 ] as const;
 /** Round trips per run when all streams are active, shared among them. */
