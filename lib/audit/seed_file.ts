@@ -85,7 +85,8 @@ function readSeed(path: string): Uint8Array | undefined {
     throw new TightropeError(
       "config",
       `The seed file "${path}" is damaged: it should hold 64 hex digits`,
-      "Restore it from a backup; a new one would begin new logs under new keys",
+      "Restore it from a backup. If there is none, move it away and run `tightrope repair` with the same --config: it makes " +
+        "a new one, and begins the logs anew with what they hold",
     );
   }
   return Uint8Array.fromHex(match[1]!);

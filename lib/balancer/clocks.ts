@@ -34,6 +34,8 @@ function noteJump(step: Step, jumpMs: number): void {
   tell(step, {
     kind: "warning",
     level: "warn",
-    message: `The clock was set ${seconds} s ${jumpMs > 0 ? "forward" : "back"}: limits go on as if it had not been`,
+    message: jumpMs > 0
+      ? `The clock was set ${seconds} s forward, or the machine slept: limits don't count that as time that passed`
+      : `The clock was set ${seconds} s back: limits go on as if it had not been`,
   });
 }

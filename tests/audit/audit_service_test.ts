@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { AuditService } from "../../lib/audit/audit_service.ts";
 import { HypercoreLog } from "../../lib/audit/hypercore_log.ts";
 import { readRecords } from "../../lib/audit/log_reader.ts";
+import { readPauses } from "../../lib/audit/pause_file.ts";
 import { deriveKeySeed } from "../../lib/audit/seed_file.ts";
+import { dataPaths } from "../../lib/config/data_paths.ts";
 import { TightropeError } from "../../lib/domain/errors.ts";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
 import { node, record, startWallMs } from "./records.ts";
@@ -75,6 +77,20 @@ Deno.test("AuditService: a second one on the same data is refused and harms noth
     await assert.rejects(AuditService.open(config, random), /in use by another process/);
     await events.close();
     await (await AuditService.open(config, random)).close();
+  });
+});
+
+Deno.test("AuditService: the breaker's pause is on the disk before any record that is appended after it", async () => {
+  await inTempFolder(async (folder) => {
+    const config = configIn(folder);
+    const service = await AuditService.open(config, random);
+    service.pause("a payment cost a fee", startWallMs);
+    const appended = service.appendTransaction(record("intent", 1));
+    assert.deepEqual(readPauses(dataPaths(config)), [
+      { scope: { kind: "all" }, by: "breaker", reason: "a payment cost a fee", sinceWallMs: startWallMs },
+    ]);
+    await appended;
+    await service.close();
   });
 });
 

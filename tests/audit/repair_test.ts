@@ -126,6 +126,43 @@ for (const [name, damage] of Object.entries(damages)) {
   });
 }
 
+/** Something on the disk changes at random: bytes, zeros, a cut. */
+function damageAtRandom(log: string, dice: SeededRandom): string {
+  const name = ["oplog", "oplog", "data", "tree", "bitfield"][dice.below(5)]!;
+  const path = `${log}/${name}`;
+  const at = dice.below(sizeOf(path));
+  const count = 1 + dice.below(1 << dice.below(12));
+  switch (dice.below(3)) {
+    case 0:
+      Deno.truncateSync(path, at);
+      return `${name} is cut off at ${at}`;
+    case 1:
+      overwrite(path, at, Array(count).fill(0));
+      return `${name} has ${count} zeros at ${at}`;
+    default:
+      overwrite(path, at, [...dice.bytes(count)]);
+      return `${name} has ${count} other bytes at ${at}`;
+  }
+}
+
+for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
+  Deno.test(`a log that is damaged at random is never read as a shorter one, and can be repaired (seed ${seed})`, async () => {
+    const dice = new SeededRandom(seed);
+    await inTempFolder(async (folder) => {
+      await begin(folder);
+      const how = damageAtRandom(`${folder}/data/transaction-log`, dice);
+      try {
+        assert.deepEqual(await readAll(folder), originals, how);
+      } catch (error) {
+        assert.ok(error instanceof DamagedLogError, `${how}: ${error}`);
+      }
+      await repairLogs(configIn(folder), random, wallMs, true);
+      const kept = (await readAll(folder)).filter((record) => !isNote(record));
+      assert.deepEqual(kept, originals.filter((original) => kept.some((record) => isSame(record, original))), how);
+    });
+  });
+}
+
 const isSame = (a: LogRecord, b: TransactionRecord) =>
   !isNote(a) && a.kind === b.kind && a.paymentHash === b.paymentHash;
 const isWhole = (kept: readonly LogRecord[]) => kept.length === originals.length;

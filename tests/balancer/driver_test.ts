@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { AuditSink } from "../../lib/audit/audit_sink.ts";
-import type { EventRecord, TransactionRecord } from "../../lib/audit/record.ts";
+import type { EventRecord, NoteRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import { Driver, type Machine } from "../../lib/balancer/driver.ts";
 import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
 import { systemClock } from "../../lib/env/system.ts";
@@ -54,6 +54,35 @@ const begin = {
 // The driver doesn't look into records.
 const record = {} as TransactionRecord;
 const note = {} as EventRecord;
+
+Deno.test("Driver hands the log its notes and pauses in their place among the records", async () => {
+  const calls: string[] = [];
+  const clock: NoteRecord = { kind: "clock", atWallMs: 0, jumpMs: 1_000 };
+  const { machine, events } = scripted((event) =>
+    event.kind === "started"
+      ? [
+        { kind: "note", record: clock },
+        { kind: "pause", reason: "a fee" },
+        { kind: "append", appendId: 7, record },
+      ]
+      : []
+  );
+  const driver = new Driver(parts(machine, {
+    appendTransaction: (given) => {
+      calls.push(given.kind ?? "record");
+      return Promise.resolve({ length: calls.length, treeHash: "ab" });
+    },
+    pause: (reason) => {
+      calls.push(`pause: ${reason}`);
+      return Promise.resolve();
+    },
+  }));
+  await driver.start(begin);
+  await new Promise((resolve) => setTimeout(resolve));
+  await driver.close();
+  assert.deepEqual(calls, ["clock", "pause: a fee", "record"]);
+  assert.equal(events.filter(({ kind }) => kind === "appended").length, 1, "nothing waits for a note");
+});
 
 Deno.test("Driver tells the machine that a record is on disk only when it is", async () => {
   const disk = Promise.withResolvers<{ length: number; treeHash: string }>();

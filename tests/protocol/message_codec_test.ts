@@ -20,6 +20,8 @@ const hello: Message = {
   version: protocolVersion,
   logHead: { length: 7, treeHash: "ef".repeat(32) },
 };
+const pausedHello: Message = { ...hello, paused: true };
+const pausingHello: Message = { ...hello, pausedChannels: [request.channelPoint] };
 const bye: Message = { type: "bye", publicKey };
 const payInvoice: Message = {
   type: "payInvoice",
@@ -43,6 +45,20 @@ const refused: Message = {
   maxTokens: sats("2100000000000000"),
 };
 
+const pausedRefusal: Message = { ...paid, paymentId: "", confirmed: false, reason: "busy", paused: true };
+const account: Message = {
+  type: "account",
+  node: publicKey,
+  peer: nodePubkey("03" + "ab".repeat(32)),
+  paidSat: sats("2100000000000000"),
+  receivedSat: sats("0"),
+  openSat: sats("7"),
+  count: 12,
+  logHead: { length: 7, treeHash: "ef".repeat(32) },
+  atWallMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+  signature: "dh515omptcy3",
+};
+
 const bytesOf = (value: unknown) =>
   new TextEncoder().encode(
     typeof value === "string" ? value : JSON.stringify(value),
@@ -58,10 +74,14 @@ const why = (bytes: Uint8Array) => {
 for (
   const [name, message] of Object.entries({
     hello,
+    pausedHello,
+    pausingHello,
+    pausedRefusal,
     bye,
     payInvoice,
     paid,
     refused,
+    account,
   })
 ) {
   Deno.test(`decodeMessage() reads the ${name} that encodeMessage() wrote`, () => {
@@ -131,6 +151,12 @@ for (
       change(hello, { publicKey: `04${"ab".repeat(32)}` }),
       "publicKey is not a node's public key",
     ],
+    [change(hello, { paused: "yes" }), "paused is not true or false"],
+    [change(hello, { pausedChannels: [request.channelPoint, "x"] }), "pausedChannels is not a list of channel points"],
+    [
+      change(hello, { pausedChannels: Array(257).fill(request.channelPoint) }),
+      "pausedChannels is not a list of channel points",
+    ],
     [change(hello, { alias: 7 }), "alias is not text"],
     [change(hello, { network: null }), "network is not text"],
     [
@@ -141,6 +167,14 @@ for (
       change(hello, { proof: "\u001b[2J" }),
       "proof is not a z-base-32 signature",
     ],
+    [without(account, "signature"), "signature is missing"],
+    [change(account, { paid: 7 }), "paid is not an amount in satoshis"],
+    [change(account, { received: "-1" }), "received is not an amount in satoshis"],
+    [change(account, { open: "2100000000000001" }), "open is not an amount in satoshis"],
+    [change(account, { count: -1 }), "count is not a count"],
+    [change(account, { signature: "y".repeat(129) }), "signature is not a z-base-32 signature"],
+    [change(account, { at: "yesterday" }), "at is not a time in ISO 8601"],
+    [change(account, { logHead: { length: 1, treeHash: "ef" } }), "treeHash is not 64 hex digits or empty"],
     [without(hello, "logHead"), "logHead is missing"],
     [change(hello, { logHead: [] }), "logHead is not an object"],
     [
@@ -257,7 +291,7 @@ Deno.test("cleanText() cuts between characters, never inside one", () => {
 
 Deno.test("decodeMessage() is total and its reasons hold none of the peer's text", () => {
   const mutated = fc.tuple(
-    fc.constantFrom(hello, bye, payInvoice, paid, refused),
+    fc.constantFrom(hello, bye, payInvoice, paid, refused, account),
     fc.jsonValue(),
     fc.nat(),
   ).map(
