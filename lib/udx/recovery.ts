@@ -98,7 +98,7 @@ export interface Delivered {
   readonly retransmitted: boolean;
 }
 
-/** What RACK remembers of the packets that were delivered (RFC 8985 §5.2). */
+/** What RACK remembers of the packets that were delivered (RFC 8985 §5.3). */
 export class Rack {
   /** Round trip of the most recently sent packet that was delivered. */
   rttMs = 0;

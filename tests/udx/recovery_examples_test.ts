@@ -136,7 +136,7 @@ Deno.test("RFC 8985 §6.2: three packets that have overtaken prove a loss where 
   assert.equal(sender.sent(), "1@301");
 });
 
-Deno.test("RFC 8985 §6.3: after a timeout only what is overdue is sent again", () => {
+Deno.test("RFC 8985 §3.5: after a timeout only what is overdue is sent again", () => {
   const sender = new Sender();
   sender.send(200);
   // Probes, with doubled waits.
