@@ -98,6 +98,8 @@ export class Cluster implements AsyncDisposable {
   readonly network: SimNetwork;
   /** What to do in the middle of LND's calls. */
   hooks: Hooks = {};
+  /** Sees each call that Tightrope makes of LND; `act` makes it. What it returns is the answer. */
+  around: ((method: keyof SimNetworkModel, args: readonly unknown[], act: () => unknown) => unknown) | undefined;
   readonly #host: ClockedNetwork;
   readonly #served: SimHost;
   readonly #servers: LndServer[] = [];
@@ -117,8 +119,9 @@ export class Cluster implements AsyncDisposable {
         const value = target[name];
         if (typeof value !== "function") return value;
         return (...args: never[]) => {
-          const instead = this.hooks[name as keyof Hooks]?.();
-          return instead ?? (value as (...args: never[]) => unknown).apply(target, args);
+          const act = () =>
+            this.hooks[name as keyof Hooks]?.() ?? (value as (...args: never[]) => unknown).apply(target, args);
+          return this.around === undefined ? act() : this.around(name, args, act);
         };
       },
     });

@@ -30,6 +30,8 @@ export class Program implements AsyncDisposable {
   readonly #ended: Promise<Output>;
   readonly #reading: Promise<unknown>;
   #isRunning = true;
+  readonly #events: Line[] = [];
+  #linesParsed = 0;
   /** Each line of stderr and stdout as it came. */
   readonly stderr: string[] = [];
   readonly stdout: string[] = [];
@@ -59,8 +61,16 @@ export class Program implements AsyncDisposable {
   }
 
   /** The events so far: the lines of stderr under `--logformat json`. */
-  get events(): Line[] {
-    return this.stderr.flatMap((line) => line.startsWith("{") ? [JSON.parse(line)] : []);
+  get events(): readonly Line[] {
+    for (const line of this.stderr.slice(this.#linesParsed)) {
+      if (line.startsWith("{")) this.#events.push(JSON.parse(line));
+    }
+    this.#linesParsed = this.stderr.length;
+    return this.#events;
+  }
+
+  get isRunning(): boolean {
+    return this.#isRunning;
   }
 
   /** How it ended; it is waited for, whatever it takes within reason. */
