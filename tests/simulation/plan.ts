@@ -438,7 +438,7 @@ function drawStep(
     case "streams-end":
       return { kind, atMs, node };
     case "payment-made-twice":
-      return { kind, atMs, node, forMs: brief };
+      return { kind, atMs, node, forMs: long };
     case "payment-stuck":
       return { kind, atMs, node, forMs: long };
     case "lnd-contradicts":

@@ -27,6 +27,30 @@ Deno.test("what is left out of a plan changes nothing of the rest", () => {
   assert.deepEqual({ ...without, steps: [] }, { ...whole, steps: [] });
 });
 
+Deno.test("traffic of single satoshis provokes no flood of payments, whatever the two sides want", () => {
+  for (let seed = 1; seed <= 6; seed++) {
+    const drawn = drawPlan(seed, { only: [] });
+    const [first, second] = drawn.instances;
+    const plain = { byNode: {}, byChannel: {}, maxNetOutflowTotalSat: 100_000_000 };
+    const free = {
+      ...{ maxTransactionSize: 100_000_000, minTimeBetweenPaymentsMs: 0, maxTransactionsPerPeriod: 1_000 },
+      ...{ maxAmountPerPeriod: 1e9, maxNetOutflow: 1e9, refreshRateMs: 10_000 },
+    };
+    const instances = [first!, second!].map((one) => ({ ...one, ...plain, base: { ...one.base, ...free } }));
+    const steps = Array.from({ length: 200 }, (_, index) => ({
+      ...{ kind: "traffic", way: "unseen", channel: 0, fraction: 0, atMs: 600_000 + index * 30_000 } as const,
+      fromOpener: index % 100 < 50,
+    }));
+    const nodes = drawn.nodes.slice(0, 2).map((node, instance) => ({ ...node, instance }));
+    const plan = { seed, nodes, instances, channels: [{ ...drawn.channels[0]!, from: 0, to: 1 }], steps };
+    const before = runPlan({ ...plan, steps: [] });
+    const after = runPlan(plan);
+    assert.equal(after.failure, undefined, `seed ${seed}: ${after.failure?.message}`);
+    const count = ({ stats }: typeof after) => stats.counted.get("payments-settled") ?? 0;
+    assert.ok(count(after) <= count(before) + 2, `seed ${seed}: ${count(after)} payments instead of ${count(before)}`);
+  }
+});
+
 for (const { name, what, faults, seed } of bugs) {
   Deno.test(`the rules notice a program that ${what} (${name})`, () => {
     // The seed caught it when it was written; what happens around it may change with the program.

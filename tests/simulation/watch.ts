@@ -185,6 +185,8 @@ export class Watch {
   stopped(instance: SimInstance): void {
     if (this.books(instance).jumpIsUnwritten) this.books(instance).timeIsLost = true;
     this.books(instance).wires.clear();
+    // It died of it, or in the middle of stopping.
+    this.books(instance).contradicted = false;
   }
 
   connected(instance: SimInstance, opening: Wire["opening"]): void {
