@@ -2,7 +2,15 @@ import { addSat, type Sat, sat, subSat } from "../domain/amounts.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { Now } from "../env/clock.ts";
-import { type ForeignRecord, isNote, type LogRecord, type NoteRecord, type TransactionRecord } from "./record.ts";
+import { type AccountBook, book, createAccountBook, pairKey } from "./accounts.ts";
+import {
+  type ForeignRecord,
+  isNote,
+  type LogRecord,
+  type NoteRecord,
+  type StatementRecord,
+  type TransactionRecord,
+} from "./record.ts";
 
 /**
  * What the transaction log adds up to: money reserved, spent and received, and what is still open.
@@ -22,6 +30,10 @@ export interface Ledger {
   readonly positions: Map<NodePubkey, Sat>;
   /** The same per channel of ours, keyed by {@link sideKey}; own pairs too. */
   readonly channelPositions: Map<string, Sat>;
+  /** What each pair of nodes has paid each other, in full. */
+  readonly accounts: AccountBook;
+  /** The newest that other operators' nodes have said of their accounts with ours, keyed by `pairKey(ours, theirs)`. */
+  readonly statements: Map<string, StatementRecord>;
   /** When a payment was last tried over a channel, whatever came of it, keyed by {@link sideKey}; monotonic. */
   readonly lastAttemptAtMs: Map<string, number>;
   /** The wall clock of the newest record of each of our nodes: where the search for foreign payments begins. */
@@ -98,6 +110,8 @@ export function createLedger(): Ledger {
     invoiceHashes: new Map(),
     positions: new Map(),
     channelPositions: new Map(),
+    accounts: createAccountBook(),
+    statements: new Map(),
     lastAttemptAtMs: new Map(),
     newestAtWallMs: new Map(),
     ownNodes: new Set(),
@@ -171,11 +185,13 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       });
       ledger.lastAttemptAtMs.set(sideKey(node, channelPoint), atMs);
       move(ledger, record, amountSat);
+      book(ledger.accounts, record, record.atWallMs, { reservedSat: amountSat });
       break;
     }
     case "settled": {
       if (ledger.paidHashes.get(record.paymentHash) === "settled") break;
       const payment = openPayment(ledger, record);
+      book(ledger.accounts, record, record.atWallMs, { ...ending(payment), paidSat: payment.amountSat }, true);
       payment.state = "settled";
       payment.settledAtMs = atMs;
       ledger.paidHashes.set(record.paymentHash, "settled");
@@ -187,11 +203,17 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       ledger.payments.delete(record.paymentHash);
       ledger.paidHashes.set(record.paymentHash, "failed");
       move(ledger, payment, sat(-payment.amountSat));
+      book(ledger.accounts, record, record.atWallMs, ending(payment));
       break;
     }
-    case "unknown":
-      openPayment(ledger, record).state = "unknown";
+    case "unknown": {
+      const payment = openPayment(ledger, record);
+      const { state, amountSat } = payment;
+      if (state === "unknown") break;
+      book(ledger.accounts, record, record.atWallMs, { reservedSat: -amountSat, unknownSat: amountSat });
+      payment.state = "unknown";
       break;
+    }
     case "foreign":
       applyForeign(ledger, record, atMs);
       break;
@@ -213,7 +235,9 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       sameDeal(record, invoice);
       ledger.invoices.delete(record.paymentHash);
       ledger.invoiceHashes.set(record.paymentHash, record.kind);
-      if (record.kind === "received") move(ledger, invoice, sat(-invoice.amountSat));
+      if (record.kind === "cancelled") break;
+      move(ledger, invoice, sat(-invoice.amountSat));
+      book(ledger.accounts, record, record.atWallMs, { receivedSat: invoice.amountSat }, true);
       break;
     }
     default:
@@ -231,6 +255,9 @@ function applyNote(ledger: Ledger, note: NoteRecord): void {
       break;
     case "rebuilt":
       ledger.repair?.rebuilt.add(note.node);
+      break;
+    case "statement":
+      ledger.statements.set(pairKey(note.peer, note.node), note);
       break;
     default:
       unreachable(note);
@@ -253,8 +280,10 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
       // Whoever made it may try the same hash again: that would be another payment to count.
       ledger.paidHashes.delete(paymentHash);
       move(ledger, known, sat(-known.amountSat));
+      book(ledger.accounts, known, record.atWallMs, { ...ending(known), foreignSat: -known.amountSat });
     } else {
       invariant(amountSat === known.amountSat, `foreign payment ${paymentHash} changed its amount`);
+      book(ledger.accounts, known, record.atWallMs, { ...ending(known), paidSat: amountSat }, true);
       known.state = "settled";
       known.settledAtMs = paidAtMs;
       ledger.paidHashes.set(paymentHash, "settled");
@@ -282,6 +311,13 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     ledger.lastAttemptAtMs.set(key, Math.max(paidAtMs, ledger.lastAttemptAtMs.get(key) ?? -Infinity));
   }
   move(ledger, record, amountSat);
+  const countedSat = pending ? { reservedSat: amountSat } : { paidSat: amountSat };
+  book(ledger.accounts, record, paidAtWallMs ?? record.atWallMs, { ...countedSat, foreignSat: amountSat }, !pending);
+}
+
+/** What an account loses when an open payment ends. */
+function ending({ state, amountSat }: LedgerPayment): { reservedSat?: bigint; unknownSat?: bigint } {
+  return state === "unknown" ? { unknownSat: -amountSat } : { reservedSat: -amountSat };
 }
 
 /** Drops settled payments that no window can count any more; positions and hashes stay. */

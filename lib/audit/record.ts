@@ -33,7 +33,13 @@ interface TransactionBase {
  */
 export type TransactionRecord =
   | TransactionBase & { readonly kind: "intent"; readonly role: "payer" }
-  | TransactionBase & { readonly kind: "settled"; readonly role: "payer"; readonly feeMsat: Msat }
+  /** `reason`: only where the operator ended it by hand. */
+  | TransactionBase & {
+    readonly kind: "settled";
+    readonly role: "payer";
+    readonly feeMsat: Msat;
+    readonly reason?: string;
+  }
   | TransactionBase & { readonly kind: "failed"; readonly role: "payer"; readonly reason: string }
   | TransactionBase & { readonly kind: "unknown"; readonly role: "payer"; readonly reason: string }
   | TransactionBase & { readonly kind: "invoiced"; readonly role: "payee" }
@@ -57,10 +63,12 @@ export interface ForeignRecord {
   readonly pending: boolean;
   /** When it can have been settled at the latest, if that is longer ago than the record; windows count from then. */
   readonly paidAtWallMs?: number;
+  /** Only where the operator ended it by hand. */
+  readonly reason?: string;
 }
 
-/** A line of the transaction log about the log itself. */
-export type NoteRecord = ClockRecord | RepairedRecord | RebuiltRecord;
+/** A line of the transaction log that moves nothing: about the log itself, or what another operator says of an account. */
+export type NoteRecord = ClockRecord | RepairedRecord | RebuiltRecord | StatementRecord;
 
 /** Everything that a transaction log holds. */
 export type LogRecord = TransactionRecord | NoteRecord;
@@ -95,9 +103,36 @@ export interface RebuiltRecord {
   readonly node: NodePubkey;
 }
 
-/** Whether a record is about the log itself. */
+/**
+ * The newest word of another operator's node about its account with one of ours, signed by that node: evidence that outlives
+ * the session. It is never a reason to trust or to pay.
+ */
+export interface StatementRecord {
+  readonly kind: "statement";
+  /** When it came. */
+  readonly atWallMs: number;
+  /** Whose account it is, and who signed: the remote node. */
+  readonly node: NodePubkey;
+  /** What that node calls itself; anybody's word. */
+  readonly alias: string;
+  /** With whom: our node. */
+  readonly peer: NodePubkey;
+  readonly paidSat: Sat;
+  readonly receivedSat: Sat;
+  readonly openSat: Sat;
+  readonly count: number;
+  /** The head of its transaction log then. */
+  readonly logLength: number;
+  readonly logTreeHash: string;
+  /** When it was signed, by the signer's clock. */
+  readonly saidAtWallMs: number;
+  readonly signature: string;
+}
+
+/** Whether a record moves nothing. */
 export function isNote(record: LogRecord): record is NoteRecord {
-  return record.kind === "clock" || record.kind === "repaired" || record.kind === "rebuilt";
+  return record.kind === "clock" || record.kind === "repaired" || record.kind === "rebuilt" ||
+    record.kind === "statement";
 }
 
 /** What the event log tells of. */
@@ -131,6 +166,9 @@ export const eventKinds = [
   "peer-paused",
   "peer-resumed",
   "breaker",
+  "account-differs",
+  "resolved",
+  "resolve-refused",
 ] as const;
 
 export type EventKind = (typeof eventKinds)[number];

@@ -82,6 +82,22 @@ export function decodeLogRecord(bytes: Uint8Array): LogRecord {
       }
       case "rebuilt":
         return { kind, atWallMs: fields.time("at"), node: fields.parsed("node", parseNodePubkey) };
+      case "statement":
+        return {
+          kind,
+          atWallMs: fields.time("at"),
+          node: fields.parsed("node", parseNodePubkey),
+          alias: fields.text("alias"),
+          peer: fields.parsed("peer", parseNodePubkey),
+          paidSat: fields.parsed("paidSat", parseSat),
+          receivedSat: fields.parsed("receivedSat", parseSat),
+          openSat: fields.parsed("openSat", parseSat),
+          count: fields.parsed("count", parseWhole),
+          logLength: fields.parsed("logLength", parseWhole),
+          logTreeHash: fields.text("logTreeHash"),
+          saidAtWallMs: fields.time("saidAt"),
+          signature: fields.text("signature"),
+        };
       default:
         return undefined;
     }
@@ -121,6 +137,7 @@ export function decodeTransaction(bytes: Uint8Array): TransactionRecord {
           kind,
           role: fields.exactly("role", "payer"),
           feeMsat: fields.parsed("feeMsat", parseMsat),
+          ...fields.optionalText("reason"),
         };
       case "failed":
       case "unknown":
@@ -140,6 +157,7 @@ export function decodeTransaction(bytes: Uint8Array): TransactionRecord {
           channelId: fields.optional("channelId", parseShortChannelId),
           pending: fields.flag("pending"),
           ...(paidAtWallMs === undefined ? {} : { paidAtWallMs }),
+          ...fields.optionalText("reason"),
         };
       }
       default:
@@ -201,6 +219,12 @@ class Fields {
 
   text(key: string): string {
     return this.parsed(key, (value) => typeof value === "string" ? value : undefined);
+  }
+
+  /** `{[key]: text}`, or `{}` where the field is absent. */
+  optionalText<const Key extends string>(key: Key): { readonly [K in Key]?: string } {
+    const text = this.optional(key, (value) => typeof value === "string" ? value : undefined);
+    return text === undefined ? {} : ({ [key]: text } as { [K in Key]: string });
   }
 
   flag(key: string): boolean {

@@ -3,7 +3,14 @@ import type { ChannelSnapshot } from "../domain/channel.ts";
 import { unreachable } from "../domain/errors.ts";
 import type { NodePubkey } from "../domain/ids.ts";
 import type { NodeReply } from "../lightning/node.ts";
-import { type Bye, type Hello, type PayInvoice, type PaymentResult, protocolVersion } from "../protocol/messages.ts";
+import {
+  type AccountMessage,
+  type Hello,
+  type Message,
+  type PayInvoice,
+  type PaymentResult,
+  protocolVersion,
+} from "../protocol/messages.ts";
 import {
   expireSession,
   isOpen,
@@ -38,6 +45,7 @@ const nobodyFoundMs = 60_000;
 export interface PeerHandlers {
   readonly payInvoice: (step: Step, peer: PeerSession, message: PayInvoice) => void;
   readonly paymentResult: (step: Step, peer: PeerSession, message: PaymentResult) => void;
+  readonly account: (step: Step, peer: PeerSession, message: AccountMessage) => void;
   readonly sessionEnded: (step: Step, connection: ConnectionId) => void;
   /** Who is in the cluster, or speaks for whom, has changed; for one node alone if it is named. */
   readonly membersChanged: (step: Step, remote?: NodePubkey) => void;
@@ -90,6 +98,7 @@ function connect(step: Step, event: Extract<TransportEvent, { kind: "connected" 
     introductions: new Map(),
     requestIds: [],
     refusedAtMs: undefined,
+    accountsSaid: new Map(),
     toldAtMs: new Map(),
     skewTold: false,
   });
@@ -151,7 +160,7 @@ function authenticated(step: Step, peer: PeerSession, sessionId: Uint8Array, sec
 function receiveMessage(
   step: Step,
   peer: PeerSession,
-  message: Hello | Bye | PayInvoice | PaymentResult,
+  message: Message,
   handlers: PeerHandlers,
 ): void {
   switch (message.type) {
@@ -173,6 +182,8 @@ function receiveMessage(
       return handlers.payInvoice(step, peer, message);
     case "paymentResult":
       return handlers.paymentResult(step, peer, message);
+    case "account":
+      return handlers.account(step, peer, message);
     default:
       return unreachable(message);
   }
@@ -494,10 +505,16 @@ export function peerTimers(step: Step, handlers: PeerHandlers): void {
       level: "warn",
       message: `In the last minute ${ignored.requests} messages came too fast or too broken to look into, and ` +
         `${ignored.strangers} connections didn't know the secret` +
+        (ignored.forgeries === 0 ? "" : `; ${ignored.forgeries} statements of account weren't signed by their node`) +
         (ignored.untold === 0 ? "" : `; ${ignored.untold} comings and goings were too many to tell`),
-      details: { requests: ignored.requests, strangers: ignored.strangers, untold: ignored.untold },
+      details: {
+        requests: ignored.requests,
+        strangers: ignored.strangers,
+        forgeries: ignored.forgeries,
+        untold: ignored.untold,
+      },
     });
-    Object.assign(ignored, { requests: 0, strangers: 0, untold: 0, reportAtMs: undefined });
+    Object.assign(ignored, { requests: 0, strangers: 0, forgeries: 0, untold: 0, reportAtMs: undefined });
   }
 }
 

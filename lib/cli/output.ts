@@ -145,6 +145,10 @@ function noteSentence(record: NoteRecord): string {
     }
     case "rebuilt":
       return `all payments that node ${shortKey(record.node)} lists are in this log`;
+    case "statement":
+      return `${shortKey(record.node)} says that it has paid ${shortKey(record.peer)} ${
+        formatSat(record.paidSat)
+      } sat and received ${formatSat(record.receivedSat)} sat`;
   }
 }
 

@@ -7,13 +7,13 @@ import type { EventRecord, LogRecord } from "../audit/record.ts";
 export function fromStored(json: Readonly<Record<string, unknown>>): EventRecord | LogRecord {
   const { v: _version, at, ...rest } = json;
   const record: Record<string, unknown> = { atWallMs: Date.parse(String(at)), ...rest };
-  for (const time of ["expiresAt", "paidAt", "historyFrom"]) {
+  for (const time of ["expiresAt", "paidAt", "historyFrom", "saidAt"]) {
     const text = record[time];
     if (typeof text !== "string") continue;
     delete record[time];
     record[`${time}WallMs`] = Date.parse(text);
   }
-  for (const amount of ["amountSat", "feeMsat"]) {
+  for (const amount of ["amountSat", "feeMsat", "paidSat", "receivedSat", "openSat"]) {
     const text = record[amount];
     if (typeof text === "string" && /^\d+$/.test(text)) record[amount] = BigInt(text);
   }

@@ -57,6 +57,11 @@ function plainFields(message: Message): Record<string, unknown> {
       const hint = maxTokens === undefined ? {} : { maxTokens: maxTokens.toString() };
       return { ...rest, confirmedAt: isoTime(confirmedAtWallMs), ...hint };
     }
+    case "account": {
+      const { atWallMs, paidSat, receivedSat, openSat, ...rest } = message;
+      const amounts = { paid: paidSat.toString(), received: receivedSat.toString(), open: openSat.toString() };
+      return { ...rest, ...amounts, at: isoTime(atWallMs) };
+    }
     default:
       return unreachable(message);
   }
@@ -86,8 +91,7 @@ export function decodeMessage(bytes: Uint8Array): DecodedMessage {
 function readMessage(fields: Fields): Message {
   const type = fields.read("type", "a known message type", (value) => messageTypes.find((known) => known === value));
   switch (type) {
-    case "hello": {
-      const logHead = fields.inner("logHead");
+    case "hello":
       return {
         type,
         publicKey: fields.read("publicKey", "a node's public key", parseNodePubkey),
@@ -95,17 +99,13 @@ function readMessage(fields: Fields): Message {
         network: fields.text("network", maxNetwork),
         proof: fields.read("proof", "a z-base-32 signature", matching(/^[a-z0-9]*$/, maxProof)),
         version: fields.text("version", maxVersion),
-        logHead: {
-          length: logHead.read("length", "a count", parseCount),
-          treeHash: logHead.read("treeHash", "64 hex digits or empty", matching(/^([0-9a-f]{64})?$/, 64)),
-        },
+        logHead: readLogHead(fields),
         ...readPaused(fields),
         ...fields.optional(
           "pausedChannels",
           (name) => fields.read(name, "a list of channel points", parseChannelPoints),
         ),
       };
-    }
     case "bye":
       return { type, publicKey: fields.read("publicKey", "a node's public key", parseNodePubkey) };
     case "payInvoice":
@@ -127,12 +127,33 @@ function readMessage(fields: Fields): Message {
         ...fields.optional("retryAfterMs", (name) => fields.read(name, "a count of milliseconds", parseCount)),
         ...fields.optional("maxTokens", (name) => fields.read(name, "an amount in satoshis", parseSat)),
       };
+    case "account":
+      return {
+        type,
+        node: fields.read("node", "a node's public key", parseNodePubkey),
+        peer: fields.read("peer", "a node's public key", parseNodePubkey),
+        paidSat: fields.read("paid", "an amount in satoshis", parseSat),
+        receivedSat: fields.read("received", "an amount in satoshis", parseSat),
+        openSat: fields.read("open", "an amount in satoshis", parseSat),
+        count: fields.read("count", "a count", parseCount),
+        logHead: readLogHead(fields),
+        atWallMs: fields.time("at"),
+        signature: fields.read("signature", "a z-base-32 signature", matching(/^[a-z0-9]*$/, maxProof)),
+      };
     default:
       return unreachable(type);
   }
 }
 
-const messageTypes = ["hello", "bye", "payInvoice", "paymentResult"] as const;
+const messageTypes = ["hello", "bye", "payInvoice", "paymentResult", "account"] as const;
+
+function readLogHead(fields: Fields): { readonly length: number; readonly treeHash: string } {
+  const logHead = fields.inner("logHead");
+  return {
+    length: logHead.read("length", "a count", parseCount),
+    treeHash: logHead.read("treeHash", "64 hex digits or empty", matching(/^([0-9a-f]{64})?$/, 64)),
+  };
+}
 
 function readRequestFields(fields: Fields) {
   return {

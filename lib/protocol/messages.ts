@@ -1,5 +1,6 @@
 import type { Sat } from "../domain/amounts.ts";
 import type { ChannelPoint, NodePubkey, RequestId, ShortChannelId } from "../domain/ids.ts";
+import type { SignedStatement } from "../domain/statement.ts";
 
 /** The version this program speaks. */
 export const protocolVersion = "tightrope/2";
@@ -62,4 +63,12 @@ export interface PaymentResult {
   readonly maxTokens?: Sat;
 }
 
-export type Message = Hello | Bye | PayInvoice | PaymentResult;
+/**
+ * How the sender's account with one node of the receiver stands, signed by the sender's Lightning node (`accountText`), so that
+ * it is evidence beyond this session. Said when it has changed; believed about nothing.
+ */
+export interface AccountMessage extends SignedStatement {
+  readonly type: "account";
+}
+
+export type Message = Hello | Bye | PayInvoice | PaymentResult | AccountMessage;

@@ -2,6 +2,7 @@ import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { type NodePubkey, parseNodePubkey } from "../domain/ids.ts";
+import type { SignedStatement, Statement } from "../domain/statement.ts";
 import { utf8 } from "./fields.ts";
 import { decodeZbase32 } from "./zbase32.ts";
 
@@ -13,6 +14,21 @@ export type SessionRole = "initiator" | "responder";
  */
 export function nodeProofText(publicKey: NodePubkey, sessionIdHex: string, role: SessionRole): string {
   return `tightrope/2 node ${publicKey} session ${sessionIdHex} ${role}`;
+}
+
+/**
+ * What a Lightning node signs to say how its account with another stands: one line that anybody can check with
+ * `lncli verifymessage`. Amounts in satoshis, the time in ISO 8601 and UTC; `-` where the log has no head yet.
+ */
+export function accountText(statement: Statement): string {
+  const { node, peer, paidSat, receivedSat, openSat, count, logHead, atWallMs } = statement;
+  return `tightrope/2 account ${node} with ${peer} paid ${paidSat} received ${receivedSat} open ${openSat} ` +
+    `payments ${count} log ${logHead.length} ${logHead.treeHash || "-"} at ${new Date(atWallMs).toISOString()}`;
+}
+
+/** Whether the node whose account it is has signed it. */
+export function isSigned(statement: SignedStatement): boolean {
+  return recoverNodePubkey(accountText(statement), statement.signature) === statement.node;
 }
 
 /** A signature is 65 bytes: a header that names the point to recover, then r and s. */

@@ -137,6 +137,8 @@ function createState(): BalancerState {
     requireNodeProof: true,
     nodeCount: 1,
     dryRun: false,
+    // They move no money, and each would double the states.
+    accountSpacingMs: Infinity,
     limits: { ...limits, baseSettings: modelSettings },
   });
 }

@@ -4,7 +4,8 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import fc from "fast-check";
 import { utf8 } from "../../lib/protocol/fields.ts";
-import { nodeProofText, recoverNodePubkey } from "../../lib/protocol/signatures.ts";
+import { sat } from "../../lib/domain/amounts.ts";
+import { accountText, isSigned, nodeProofText, recoverNodePubkey } from "../../lib/protocol/signatures.ts";
 import { decodeZbase32, encodeZbase32 } from "../../lib/protocol/zbase32.ts";
 import { nodePubkey, signatures, vectors } from "./vectors.ts";
 
@@ -96,6 +97,49 @@ Deno.test("nodeProofText() binds node, session and role", () => {
     nodeProofText(nodePubkey(publicKey), sessionId, "responder"),
     text.replace("initiator", "responder"),
   );
+});
+
+Deno.test("isSigned() holds for the node's own signature over every number of its statement, and for nothing else", () => {
+  const secretKey = sha256(utf8("a node"));
+  const sign = (text: string) => {
+    const signed = secp256k1.sign(sha256(sha256(utf8(`Lightning Signed Message:${text}`))), secretKey, {
+      prehash: false,
+      format: "recovered",
+    });
+    signed[0]! += 31;
+    return encodeZbase32(signed);
+  };
+  const statement = {
+    node: nodePubkey(bytesToHex(secp256k1.getPublicKey(secretKey))),
+    peer: nodePubkey("02" + "ab".repeat(32)),
+    paidSat: sat(1_000_000),
+    receivedSat: sat(400_000),
+    openSat: sat(0),
+    count: 3,
+    logHead: { length: 0, treeHash: "" },
+    atWallMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+  };
+  assert.equal(
+    accountText(statement),
+    `tightrope/2 account ${statement.node} with ${statement.peer} paid 1000000 received 400000 open 0 payments 3 ` +
+      "log 0 - at 2026-01-02T03:04:05.678Z",
+  );
+  const signature = sign(accountText(statement));
+  assert.ok(isSigned({ ...statement, signature }));
+  const changes = [
+    { node: statement.peer },
+    { peer: statement.node },
+    { paidSat: sat(1_000_001) },
+    { receivedSat: sat(0) },
+    { openSat: sat(1) },
+    { count: 4 },
+    { logHead: { length: 1, treeHash: "" } },
+    { logHead: { length: 0, treeHash: "ab".repeat(32) } },
+    { atWallMs: statement.atWallMs + 1 },
+  ];
+  for (const change of changes) {
+    assert.ok(!isSigned({ ...statement, ...change, signature }), Object.keys(change).join());
+  }
 });
 
 Deno.test("z-base-32: decode undoes encode, and only what encode makes is decoded", () => {

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { type Account, netSat, pairTotals } from "../../lib/audit/accounts.ts";
+import { createLedger, foldLedger } from "../../lib/audit/ledger.ts";
+import type { LogRecord } from "../../lib/audit/record.ts";
+import { node, record, startWallMs } from "./records.ts";
+
+const at = (minutes: number) => ({ atWallMs: startWallMs + minutes * 60_000 });
+const fold = (...records: LogRecord[]) => foldLedger(records, { atMs: 0, wallMs: startWallMs + 86_400_000 });
+const accounts = (...records: LogRecord[]): Account[] =>
+  [...fold(...records).accounts.pairs.values()].flatMap((sides) => [...sides.values()]);
+const amounts = ({ paidSat, receivedSat, reservedSat, unknownSat, foreignSat, count }: Account) =>
+  [paidSat, receivedSat, reservedSat, unknownSat, foreignSat].map(Number).concat(count);
+
+Deno.test("an account follows each payment from its reservation to its end", () => {
+  const story: [LogRecord, number[]][] = [
+    [record("intent", 1, { amountSat: 500 }), [0, 0, 500, 0, 0, 0]],
+    [record("unknown", 1, { amountSat: 500 }), [0, 0, 0, 500, 0, 0]],
+    [record("unknown", 1, { amountSat: 500 }), [0, 0, 0, 500, 0, 0]],
+    [record("settled", 1, { amountSat: 500 }), [500, 0, 0, 0, 0, 1]],
+    [record("intent", 2, { amountSat: 40 }), [500, 0, 40, 0, 0, 1]],
+    [record("failed", 2, { amountSat: 40 }), [500, 0, 0, 0, 0, 1]],
+    [record("invoiced", 3, { amountSat: 7 }), [500, 0, 0, 0, 0, 1]],
+    [record("received", 3, { amountSat: 7 }), [500, 7, 0, 0, 0, 2]],
+    [record("foreign", 4, { amountSat: 60, pending: true }), [500, 7, 60, 0, 60, 2]],
+    [record("foreign", 4, { amountSat: 60 }), [560, 7, 0, 0, 60, 3]],
+    [record("foreign", 5, { amountSat: 9, pending: true }), [560, 7, 9, 0, 69, 3]],
+    [record("foreign", 5, { amountSat: 0 }), [560, 7, 0, 0, 60, 3]],
+  ];
+  story.forEach(([, expected], index) => {
+    const [account] = accounts(...story.slice(0, index + 1).map(([record]) => record));
+    assert.deepEqual(amounts(account!), expected, `after ${index}`);
+  });
+});
+
+Deno.test("the accounts of a log and its positions say the same", () => {
+  const ledger = fold(
+    record("intent", 1, { amountSat: 500 }),
+    record("settled", 1, { amountSat: 500 }),
+    record("intent", 2, { amountSat: 40, channel: 2 }),
+    record("unknown", 2, { amountSat: 40, channel: 2 }),
+    record("invoiced", 3, { amountSat: 7, channel: 2 }),
+    record("received", 3, { amountSat: 7, channel: 2 }),
+    record("intent", 4, { amountSat: 90, peer: node("C"), ownPeer: true }),
+    record("settled", 4, { amountSat: 90, peer: node("C"), ownPeer: true }),
+    record("foreign", 5, { amountSat: 3 }),
+  );
+  const sides = [...ledger.accounts.pairs.values()].flatMap((sides) => [...sides.values()]);
+  const nets = new Map<string, bigint>();
+  for (const side of sides) if (!side.ownPeer) nets.set(side.peer, (nets.get(side.peer) ?? 0n) + netSat(side));
+  assert.deepEqual(nets, new Map(ledger.positions));
+  assert.deepEqual(pairTotals(ledger.accounts, node("A"), node("B")), {
+    paidSat: 503n,
+    receivedSat: 7n,
+    openSat: 40n,
+    count: 3,
+  });
+  assert.equal(pairTotals(ledger.accounts, node("A"), node("C")), undefined);
+  assert.equal(pairTotals(createLedger().accounts, node("A"), node("B")), undefined);
+});
+
+Deno.test("since when somebody owes: from when the settled balance last changed its sign, whatever failed meanwhile", () => {
+  const pay = (n: number, minutes: number, amountSat: number) => [
+    record("intent", n, { amountSat, ...at(minutes) }),
+    record("settled", n, { amountSat, ...at(minutes) }),
+  ];
+  const receive = (n: number, minutes: number, amountSat: number) => [
+    record("invoiced", n, { amountSat, ...at(minutes) }),
+    record("received", n, { amountSat, ...at(minutes) }),
+  ];
+  const since = (...records: LogRecord[]) => {
+    const { settledSat, sinceWallMs } = fold(...records).accounts.standings.get(node("B"))!;
+    return [Number(settledSat), (sinceWallMs - startWallMs) / 60_000];
+  };
+  const owes = [...pay(1, 1, 100), ...pay(2, 2, 50)];
+  assert.deepEqual(since(...owes), [150, 1]);
+  const failure = [
+    record("intent", 3, { amountSat: 900, ...at(3) }),
+    record("failed", 3, { amountSat: 900, ...at(4) }),
+  ];
+  assert.deepEqual(since(...owes, ...failure), [150, 1]);
+  assert.deepEqual(since(...owes, ...receive(4, 5, 150)), [0, 5]);
+  assert.deepEqual(since(...owes, ...receive(4, 5, 150), ...failure, ...receive(6, 7, 1)), [-1, 7]);
+});
