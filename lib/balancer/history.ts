@@ -103,6 +103,18 @@ function isRebuilding({ ledger }: BalancerState, { info }: NodeState): boolean {
   return ledger.repair !== undefined && info !== undefined && !ledger.repair.rebuilt.has(info.pubkey);
 }
 
+/**
+ * Whether a lost log doesn't know yet what all our nodes have paid. What one node may lend to another operator depends on
+ * what the others have lent, those that are down too.
+ */
+export function lacksHistories({ nodes, ledger, logWasEmpty }: BalancerState): boolean {
+  const { repair } = ledger;
+  if (repair === undefined && !logWasEmpty) return false;
+  return nodes.some(({ info, history, leftOut }) =>
+    !leftOut && !(repair === undefined ? history.phase === "read" : info && repair.rebuilt.has(info.pubkey))
+  );
+}
+
 /** After a repair: the log knows again what the node has paid. */
 function noteRebuilt(step: Step, node: NodeState): void {
   if (!isRebuilding(step.state, node) || !node.info) return;

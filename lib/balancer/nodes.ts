@@ -67,6 +67,7 @@ function comeUp(
 ): void {
   const { state } = step;
   const twin = state.nodes.find((other) => other !== node && other.info?.pubkey === info.pubkey);
+  node.leftOut = twin !== undefined;
   if (twin) {
     return tell(step, {
       kind: "warning",

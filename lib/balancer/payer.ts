@@ -12,7 +12,7 @@ import { invoiceTag, parseMemo } from "../protocol/memo.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
 import { evenWallMsOf } from "./clocks.ts";
-import { hasSuspects } from "./history.ts";
+import { hasSuspects, lacksHistories } from "./history.ts";
 import { channelName, nameOf, sats } from "./names.ts";
 import { applyChannels, facts, pollSoon, settingsOf, targetOf } from "./nodes.ts";
 import { isPause, pausedBy, wholePause } from "./pauses.ts";
@@ -141,6 +141,7 @@ function whyNotNow(step: Step, node: NodeState, peer: NodePubkey, side: Side | u
   if (node.cloned) return "cloned";
   if (!node.up) return "node-down";
   if (node.history.phase !== "read" || hasSuspects(state, node)) return "starting";
+  if (!isOwn(state, peer) && lacksHistories(state)) return "rebuilding";
   if (isStopped(step, peer)) return "peer-stopped";
   return undefined;
 }

@@ -39,6 +39,7 @@ export type ToldReason = "invalid" | "not-shared" | "busy" | "limit" | "balance"
 /** Why this node doesn't pay a request: the sentence for our own operator, and the word for the payee. */
 export const refuseReasons = {
   starting: ["still reading the node's own payment history", "busy"],
+  rebuilding: ["the log was lost, and not every node of ours has listed yet what it has paid", "busy"],
   paused: ["paused by the operator", "busy"],
   "node-paused": ["the node is paused by the operator", "busy"],
   "channel-paused": ["the channel is paused by the operator", "busy"],

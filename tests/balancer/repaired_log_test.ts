@@ -99,3 +99,40 @@ Deno.test("a log that contradicts itself is refused, with the command that repai
   assert.throws(() => instance.start(), /contradicts itself: payment \w+ has a second intent/);
   await harness.end();
 });
+
+for (const lost of ["begun anew", "lost with its directory"]) {
+  Deno.test(`with a log that was ${lost} nothing is lent before every node has listed what it has paid`, async () => {
+    const harness = new Harness();
+    const [alice, bob, mallory] = [harness.node("alice"), harness.node("bob"), harness.node("mallory")];
+    const point = harness.channel(alice, mallory, 1_003_470, 100_000);
+    const other = harness.channel(bob, mallory, 1_003_470, 100_000);
+    const own = harness.channel(alice, bob, 1_003_470, 100_000);
+    const settings = { minTimeBetweenPaymentsMs: 0, maxNetOutflowSat: sat(100_000) };
+    const instance = harness.instance({ nodes: [alice, bob], settings });
+    const rogue = new Rogue(harness, mallory);
+    const ask = async (point: Parameters<Rogue["request"]>[0], tokens: number) => {
+      await harness.runUntil(() => rogue.isConnected, 1_000);
+      await harness.run(6_000);
+      rogue.hello();
+      await harness.run(100);
+      return await rogue.answer(rogue.request(point, tokens));
+    };
+    assert.equal(await ask(other, 90_000), "paid");
+    await instance.crash();
+    instance.disk.length = 0;
+    if (lost === "begun anew") {
+      const note = { kind: "repaired", reason: "it was gone", keptRecords: 0, setAside: "" } as const;
+      instance.notes.push({ after: 0, record: { ...note, atWallMs: instance.now.wallMs } });
+    }
+    harness.network.run((network) => network.stopNode(bob));
+    instance.start();
+    assert.equal(await ask(point, 20_000), "busy");
+    assert.deepEqual(instance.reasons("request-refused"), ["rebuilding"]);
+    harness.network.run((network) => network.startNode(bob));
+    await harness.run(60_000);
+    assert.equal(await ask(point, 20_000), "limit");
+    assert.equal(await ask(point, 10_000), "paid");
+    assert.equal(harness.share(bob, own), 0.5, "one's own nodes lend each other nothing");
+    await harness.end();
+  });
+}
