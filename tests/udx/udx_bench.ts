@@ -19,6 +19,8 @@ const SCALES = [
   { streams: 100, bytes: 20_000_000, rounds: 1 },
   { streams: 1000, bytes: 20_000_000, rounds: 1 },
 ] as const;
+/** The memory of fewer is lost in the noise of the process. */
+const LEAST_STREAMS_WEIGHED = 100;
 /** Round trips per run when all streams are active, shared among them. */
 const SHARED_ROUND_TRIPS = 20_000;
 /** hyperdht's `connectionKeepAlive`; in that time each stream sends one heartbeat. */
@@ -92,11 +94,11 @@ function median(values: readonly number[]): number {
 function compare(ours: readonly number[], native: readonly number[], digits: readonly number[], name = ""): Row[] {
   const row = (who: string, values: readonly number[]): Row => ({
     name: `${name}${who}`,
-    cells: values.map((value, i) => value.toFixed(digits[i])),
+    cells: values.map((value, i) => Number.isNaN(value) ? "" : value.toFixed(digits[i])),
   });
   const ratio = {
     name: `${name}ours / native`,
-    cells: ours.map((value, i) => native[i]! > 0 ? (value / native[i]!).toFixed(2) : "-"),
+    cells: ours.map((value, i) => native[i]! > 0 ? (value / native[i]!).toFixed(2) : ""),
   };
   return [row("ours (Deno)", ours), row("udx-native (Node)", native), ratio];
 }
@@ -148,8 +150,8 @@ async function manyStreams(contest: Contest, memory: { ours: Memory[]; native: M
       megabytesPerSecond(transfers[side]),
       median(alone[side].map((timesMs) => median(timesMs) * 1000)),
       median(all[side].map((timesMs) => median(timesMs) * 1000)),
-      memory[side][i]!.heapBytes,
-      memory[side][i]!.rssBytes,
+      streams < LEAST_STREAMS_WEIGHED ? NaN : memory[side][i]!.heapBytes,
+      streams < LEAST_STREAMS_WEIGHED ? NaN : memory[side][i]!.rssBytes,
       idle[side] * 60_000 / KEEPALIVE_MS / 1000,
     ];
     rows.push(...compare(values("ours"), values("native"), [0, 0, 0, 0, 0, 2], `${streams}: `));
