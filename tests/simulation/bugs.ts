@@ -1,6 +1,6 @@
 import type { TransactionRecord } from "../../lib/audit/record.ts";
-import type { BalancerConfig } from "../../lib/balancer/balancer.ts";
 import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
+import type { BalanceSettings } from "../../lib/config/config.ts";
 import { type Msat, sat } from "../../lib/domain/amounts.ts";
 import type { PaymentHash } from "../../lib/domain/ids.ts";
 import type { NodeReply } from "../../lib/lightning/node.ts";
@@ -68,15 +68,20 @@ function before(change: (instance: SimInstance) => void): NonNullable<Bug["event
   };
 }
 
-function settings(change: (settings: BalancerConfig["limits"]["baseSettings"]) => object): NonNullable<Bug["config"]> {
-  return (config) => ({
-    ...config,
-    limits: {
-      ...config.limits,
-      baseSettings: { ...config.limits.baseSettings, ...change(config.limits.baseSettings) },
-      idSettings: [],
-    },
-  });
+/** Everywhere other settings than those that the operator wrote. */
+function settings(change: (settings: BalanceSettings) => Partial<BalanceSettings>): NonNullable<Bug["config"]> {
+  return (config) => {
+    const { baseSettings, idSettings } = config.limits;
+    const changed = change(baseSettings);
+    const narrower = idSettings.map(({ id, settings }) => ({
+      id,
+      settings: Object.fromEntries(Object.entries(settings).filter(([key]) => !(key in changed))),
+    }));
+    return {
+      ...config,
+      limits: { ...config.limits, baseSettings: { ...baseSettings, ...changed }, idSettings: narrower },
+    };
+  };
 }
 
 /** Remembers, over all lives of a process, the calls that paid. */
@@ -371,6 +376,45 @@ export const bugs: readonly KnownBug[] = [
         event.kind === "paused" || event.kind === "started" ? { ...event, pauses: [] } : event,
     },
     faults: ["paused"],
+    within: 20,
+    seed: 1,
+  },
+  {
+    name: "never-cancel",
+    what: "leaves the invoices open that nobody paid",
+    bug: {
+      name: "never-cancel",
+      effects: (_instance, effects) =>
+        effects.filter((effect) => effect.kind !== "call" || effect.call.method !== "cancelInvoice"),
+    },
+    faults: [],
+    within: 20,
+    seed: 1,
+  },
+  {
+    name: "unbounded-cltv",
+    what: "lets LND lock its money for as many blocks as it takes",
+    bug: {
+      name: "unbounded-cltv",
+      effects: (_instance, effects) =>
+        effects.map((effect) => {
+          if (effect.kind !== "call" || effect.call.method !== "pay") return effect;
+          const [request] = effect.call.args;
+          return { ...effect, call: { method: "pay", args: [{ ...request, cltvLimitBlocks: 2_016 }] } };
+        }),
+    },
+    faults: [],
+    within: 20,
+    seed: 1,
+  },
+  {
+    name: "forget-log",
+    what: "begins each run as if its log were empty",
+    bug: {
+      name: "forget-log",
+      event: (_instance, event) => event.kind === "started" ? { ...event, transactions: [] } : event,
+    },
+    faults: ["crash", "orderly-stop"],
     within: 20,
     seed: 1,
   },
