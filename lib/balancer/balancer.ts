@@ -8,6 +8,15 @@ import type { Random } from "../env/random.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { historyDeadlines, historyTimers, onHistory, onVerified, readHistory } from "./history.ts";
 import { startClock, watchClock } from "./clocks.ts";
+import {
+  accountDeadlines,
+  accountTimers,
+  onAccount,
+  onAccountSigned,
+  sayAccounts,
+  touchAccount,
+  writeStatements,
+} from "./accounts.ts";
 import type { BalancerEvent, Effect, NodeRef } from "./io.ts";
 import { hint, nodeDeadlines, type NodeHandlers, nodeTimers, onNodeEvent, onPolled, refreshShared } from "./nodes.ts";
 import {
@@ -74,6 +83,7 @@ export { type BalancerView, type ChannelView, viewBalancer } from "./view.ts";
  * - `payee.ts`: asks on a channel that holds too little, and follows the invoice to its end.
  * - `payer.ts`: looks into requests: checks, reserves or refuses.
  * - `payments.ts`: pays what is reserved, follows it to its end, records that.
+ * - `accounts.ts`: says and hears how accounts with other operators stand.
  * - `history.ts`: reads the nodes' own payment lists for what the log doesn't know.
  *
  * Money order: reserve -> append -> durable -> pay -> append the outcome -> settle or release.
@@ -99,6 +109,8 @@ export function stepBalancer(state: BalancerState, event: BalancerEvent, now: No
     requestTimers(step);
     paymentTimers(step);
     payeeTimers(step);
+    for (const effect of step.effects) if (effect.kind === "append") touchAccount(step, effect.record);
+    accountTimers(step);
     finishDrain(step);
   }
   return step.effects;
@@ -116,6 +128,7 @@ export function nextTimeoutMs(state: BalancerState): number | undefined {
       requestDeadlines,
       paymentDeadlines,
       payeeDeadlines,
+      accountDeadlines,
     ]
   ) {
     for (const atMs of deadlines(state)) {
@@ -128,9 +141,11 @@ export function nextTimeoutMs(state: BalancerState): number | undefined {
 const peerHandlers: PeerHandlers = {
   payInvoice: onPayInvoice,
   paymentResult: onPaymentResult,
+  account: onAccount,
   sessionEnded: onSessionEnded,
   membersChanged: (step, remote) => {
     for (const node of step.state.nodes) if (refreshShared(step, node, remote)) hint(step, node);
+    sayAccounts(step, remote);
   },
   pausesChanged: (step, remote) => {
     for (const node of step.state.nodes) {
@@ -185,7 +200,10 @@ function handle(step: Step, event: BalancerEvent): void {
       invariant(purpose, `an append that nobody made (${event.appendId})`);
       state.appends.delete(event.appendId);
       // What gives back counts only now that it is on disk.
-      if ("record" in purpose) applyRecord(state.ledger, purpose.record, now.atMs);
+      if ("record" in purpose) {
+        applyRecord(state.ledger, purpose.record, now.atMs);
+        touchAccount(step, purpose.record);
+      }
       return onAppended(step, purpose);
     }
     case "transport":
@@ -252,6 +270,8 @@ function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
       return onHistory(step, nodeAt(state, purpose.node), purpose.limit, reply);
     case "proof":
       return onProof(step, purpose.connection, nodeAt(state, purpose.node), reply);
+    case "account":
+      return onAccountSigned(step, purpose.statement, reply);
     case "ask-invoice":
       return onInvoiceMade(step, purpose.requestId, reply);
     case "ask-lookup":
@@ -296,6 +316,7 @@ function drain(step: Step): void {
   state.draining = true;
   sayBye(step);
   hurryAsks(step);
+  writeStatements(step);
 }
 
 /** Nothing is under way that this process must see the end of; the rest stands in the log and is looked up at the next start. */

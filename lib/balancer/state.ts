@@ -1,7 +1,7 @@
 import type { Ledger, LedgerPayment } from "../audit/ledger.ts";
 import { createLedger } from "../audit/ledger.ts";
 import type { Pause } from "../audit/pause.ts";
-import type { TransactionRecord } from "../audit/record.ts";
+import type { StatementRecord, TransactionRecord } from "../audit/record.ts";
 import type { LimitsConfig } from "../config/config.ts";
 import { type Sat, sat } from "../domain/amounts.ts";
 import type { ChannelSnapshot } from "../domain/channel.ts";
@@ -10,8 +10,9 @@ import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId }
 import type { DecodedInvoice } from "../domain/invoice.ts";
 import type { PaymentSummary } from "../domain/payment.ts";
 import type { LeaveReason, ToldReason } from "../domain/reasons.ts";
+import type { Statement } from "../domain/statement.ts";
 import type { NodeInfo } from "../lightning/node.ts";
-import type { PayInvoice } from "../protocol/messages.ts";
+import type { AccountMessage, PayInvoice } from "../protocol/messages.ts";
 import type { Session } from "../protocol/session.ts";
 import type { ConnectionId } from "../swarm/transport.ts";
 import type { NodeRef } from "./io.ts";
@@ -25,6 +26,8 @@ export interface BalancerConfig {
   /** Only these nodes are paid, when given. */
   readonly peers?: readonly NodePubkey[];
   readonly requireNodeProof: boolean;
+  /** How often at most a statement of one account is signed (60,000); Infinity: never. */
+  readonly accountSpacingMs?: number;
   /** How many Lightning nodes this instance has. */
   readonly nodeCount: number;
   /** Decide and tell, but ask nothing and pay nothing. */
@@ -68,6 +71,8 @@ export interface BalancerState {
   readonly payments: Map<PaymentHash, Payment>;
   /** Payments of which LND's list says something else than the log, until LND was asked again. */
   readonly suspects: Map<PaymentHash, Suspect>;
+  /** What is said of accounts between a node of ours and another operator's, by `pairKey(ours, theirs)`. */
+  readonly accountPairs: Map<string, Pair>;
   /** Remote nodes to which payments fail. */
   readonly troubles: Map<NodePubkey, { failures: number; untilMs: number }>;
   /** When to tell that nobody was found; undefined once somebody was, or it was told. */
@@ -75,7 +80,13 @@ export interface BalancerState {
   /** Settings that are for nothing of ours were looked for. */
   unmatchedTold: boolean;
   /** What is counted instead of being told one by one. */
-  readonly ignored: { requests: number; strangers: number; untold: number; reportAtMs: number | undefined };
+  readonly ignored: {
+    requests: number;
+    strangers: number;
+    forgeries: number;
+    untold: number;
+    reportAtMs: number | undefined;
+  };
   /** How many lines may still be told of what others cause, and when that was reckoned. */
   readonly lines: { left: number; atMs: number };
 }
@@ -174,9 +185,37 @@ export interface PeerSession {
   /** Requests of the other end, each answered once; the newest last. */
   readonly requestIds: RequestId[];
   refusedAtMs: number | undefined;
+  /** The statements of account that it has, by `pairKey`. */
+  readonly accountsSaid: Map<string, AccountMessage>;
   /** What was told of its nodes, and when: a peer can't fill our event log. */
   readonly toldAtMs: Map<string, number>;
   skewTold: boolean;
+}
+
+/** What is said of the account between one node of ours and one of another operator. */
+export interface Pair {
+  readonly node: NodePubkey;
+  readonly peer: NodePubkey;
+  /** Our newest statement, when it was signed, and when another may be due. */
+  said: AccountMessage | undefined;
+  signing: boolean;
+  signedAtMs: number;
+  dueAtMs: number | undefined;
+  failures: number;
+  /** When our side last moved, in this run. */
+  changedAtMs: number;
+  /** Their newest of this run. */
+  heard: { readonly statement: AccountMessage; readonly atMs: number } | undefined;
+  /** How many more may be looked into, and when that was reckoned. */
+  heardLeft: number;
+  heardAtMs: number;
+  /** Their newest as it is in the log, or will be at `writeAtMs`. */
+  written: StatementRecord | undefined;
+  writtenAtMs: number;
+  writeAtMs: number | undefined;
+  /** Since when the two differ with nothing under way, and what was last told of it. */
+  differsSinceMs: number | undefined;
+  told: string;
 }
 
 export interface PeerNode {
@@ -293,6 +332,7 @@ export interface Payment {
 export type CallPurpose =
   | { readonly kind: "poll"; readonly node: NodeRef }
   | { readonly kind: "history"; readonly node: NodeRef; readonly limit: number }
+  | { readonly kind: "account"; readonly node: NodeRef; readonly statement: Statement }
   | { readonly kind: "proof"; readonly node: NodeRef; readonly connection: ConnectionId; readonly pubkey: NodePubkey }
   | { readonly kind: "ask-invoice" | "ask-lookup" | "ask-cancel"; readonly requestId: RequestId }
   | { readonly kind: "request-channels"; readonly ids: readonly number[]; readonly node: NodeRef }
@@ -339,10 +379,11 @@ export function createState(config: BalancerConfig): BalancerState {
     requests: new Map(),
     payments: new Map(),
     suspects: new Map(),
+    accountPairs: new Map(),
     troubles: new Map(),
     nobodyFoundAtMs: undefined,
     unmatchedTold: false,
-    ignored: { requests: 0, strangers: 0, untold: 0, reportAtMs: undefined },
+    ignored: { requests: 0, strangers: 0, forgeries: 0, untold: 0, reportAtMs: undefined },
     lines: { left: maxLines, atMs: 0 },
   };
 }
