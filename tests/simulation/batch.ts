@@ -34,5 +34,8 @@ export function runBatch({ seeds, options, bug }: Batch): BatchResult {
 }
 
 export function addCounts(sum: Map<string, number>, more: ReadonlyMap<string, number>): void {
-  for (const [what, count] of more) sum.set(what, (sum.get(what) ?? 0) + count);
+  for (const [what, count] of more) {
+    const before = sum.get(what) ?? 0;
+    sum.set(what, what.startsWith("most: ") ? Math.max(before, count) : before + count);
+  }
 }

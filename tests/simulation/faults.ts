@@ -189,6 +189,12 @@ export class Faults {
         return world.instances[step.instance]!.dieSoon(step.afterEffects, step.lastWrite, step.downMs);
       case "orderly-stop":
         return world.instances[step.instance]!.stopOrderly(step.downMs);
+      case "settings-changed": {
+        const instance = world.instances[step.instance]!;
+        instance.die("written");
+        world.changeSettings(instance, step.plan);
+        return instance.restartIn(step.downMs);
+      }
       case "backup-restored": {
         const instance = world.instances[step.instance]!;
         instance.die("written");
@@ -314,6 +320,7 @@ export function describeStep(world: World, step: Step): string {
       case "forMs":
       case "downMs":
         return `${key.slice(0, -2)} ${formatTime(value as number)}`;
+      case "plan":
       case "over":
         return JSON.stringify(value);
       default:

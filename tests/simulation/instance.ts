@@ -45,7 +45,8 @@ export class SimInstance {
   readonly name: string;
   readonly nodes: readonly NodePubkey[];
   readonly swarmKey: SwarmKey;
-  readonly config: BalancerConfig;
+  /** For its next start. */
+  config: BalancerConfig;
   /** The transaction log as it is on disk: it survives a crash. */
   readonly disk: Uint8Array[] = [];
   /** The same, decoded, without what it says about itself. */
@@ -264,6 +265,7 @@ export class SimInstance {
     let effects = stepBalancer(this.state, seen, this.now(), this.#random);
     this.world.stats.events++;
     if (bug?.effects) effects = bug.effects(this, effects, seen);
+    for (const participant of this.world.participants) participant.effects?.(this, seen, effects);
     for (const effect of effects) {
       if (life !== this.#life) return;
       if (this.#crash !== undefined && this.#crash.left-- <= 0) {

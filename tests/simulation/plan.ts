@@ -1,3 +1,4 @@
+import { type AdversaryPlan, drawAdversary } from "./adversary_plan.ts";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
 
 /**
@@ -11,6 +12,7 @@ export interface Plan {
   readonly channels: readonly ChannelPlan[];
   /** By time. */
   readonly steps: readonly Step[];
+  readonly adversary?: AdversaryPlan;
 }
 
 export interface NodePlan {
@@ -146,6 +148,8 @@ export type Step =
     readonly lastWrite: "lost" | "torn" | "written";
   }
   | OnInstance & { readonly kind: "orderly-stop"; readonly downMs: number }
+  /** The operator writes other settings and starts the program again. */
+  | OnInstance & { readonly kind: "settings-changed"; readonly plan: InstancePlan; readonly downMs: number }
   /** The log and its mark are put back to an older state while the process is down. */
   | OnInstance & { readonly kind: "backup-restored"; readonly records: number; readonly downMs: number }
   /** The log lost its end, or one record near it, and the operator ran `tightrope repair`. */
@@ -197,6 +201,7 @@ export const faultKinds = [
   "channel-force-closed",
   "crash",
   "orderly-stop",
+  "settings-changed",
   "backup-restored",
   "log-repaired",
   "append-rejected",
@@ -247,6 +252,8 @@ export interface PlanOptions {
   readonly without?: readonly FaultKind[];
   /** Only these kinds of fault, each of them in every plan. */
   readonly only?: readonly FaultKind[];
+  /** In how many of a hundred plans there is an adversary; 25 if absent, and none where `only` is given. */
+  readonly adversary?: number;
 }
 
 const aliases = ["alice", "bob", "carol", "dave", "erin", "frank"] as const;
@@ -268,7 +275,10 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   const channels = drawChannels(dice, nodes);
   const instances = Array.from({ length: instanceCount }, (_, index) => drawInstance(dice, index, nodes, channels));
   const steps = drawSteps(dice, nodes, instanceCount, channels, options);
-  return { seed, nodes, instances, channels, steps };
+  const share = options.adversary ?? (options.only === undefined ? 25 : 0);
+  // By dice of its own: it changes nothing of the rest.
+  if (!new Dice(seed ^ 0x5e7).chance(share)) return { seed, nodes, instances, channels, steps };
+  return { seed, nodes, instances, channels, steps, adversary: drawAdversary(seed, steps.at(-1)?.atMs ?? 0) };
 }
 
 const versions = ["0.17.5-beta", "0.18.5-beta", "0.18.5-beta", "0.19.3-beta"];
@@ -467,6 +477,8 @@ function drawStep(
       };
     case "orderly-stop":
       return { kind, atMs, instance, downMs: dice.spread(10, 10 * minute) };
+    case "settings-changed":
+      return { kind, atMs, instance, plan: drawInstance(dice, instance, [], []), downMs: dice.spread(10, 10 * minute) };
     case "backup-restored":
       return { kind, atMs, instance, records: dice.between(1, 6), downMs: dice.spread(second, 10 * minute) };
     case "log-repaired":

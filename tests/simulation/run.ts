@@ -1,4 +1,5 @@
 import { messageOf } from "../../lib/domain/errors.ts";
+import { Adversary } from "./adversary.ts";
 import { Faults } from "./faults.ts";
 import { runToEnd } from "./end.ts";
 import type { Plan } from "./plan.ts";
@@ -16,11 +17,11 @@ export interface Outcome {
 
 /** Runs one plan from its beginning to the rest after its faults. The same plan and options give the same outcome. */
 export function runPlan(plan: Plan, options: WorldOptions = {}): Outcome {
-  const world = new World(plan, options);
+  const world = new World(plan, withAdversary(plan, options));
   const faults = new Faults(world);
   let failure: Outcome["failure"];
   try {
-    world.run((plan.steps.at(-1)?.atMs ?? 0) + 5_000);
+    world.run(Math.max(plan.steps.at(-1)?.atMs ?? 0, plan.adversary?.attacks.at(-1)?.atMs ?? 0) + 5_000);
     faults.heal();
     runToEnd(world);
   } catch (error) {
@@ -31,4 +32,9 @@ export function runPlan(plan: Plan, options: WorldOptions = {}): Outcome {
     world.tell("watch", () => messageOf(error));
   }
   return { failure, stats: world.stats, simulatedMs: world.atMs, trace: world.trace ?? [] };
+}
+
+function withAdversary({ adversary }: Plan, options: WorldOptions): WorldOptions {
+  if (adversary === undefined) return options;
+  return { ...options, participants: [...options.participants ?? [], new Adversary(adversary)] };
 }

@@ -1,3 +1,4 @@
+import type { AdversaryPlan } from "./adversary_plan.ts";
 import type { Plan, SettingsPlan, Step } from "./plan.ts";
 
 /** Runs a plan. @returns the rule that it breaks, if it does */
@@ -29,6 +30,7 @@ export function shrinkPlan(plan: Plan, fails: Try, mostRuns = 600): { readonly p
         if (!accept({ ...best, steps: best.steps.toSpliced(at, size) })) at += size;
       }
     }
+    shrinkAdversary(() => best, accept);
     for (let instance = best.instances.length - 1; instance >= 0; instance--) accept(withoutInstance(best, instance));
     for (let channel = best.channels.length - 1; channel >= 0; channel--) accept(withoutChannel(best, channel));
     for (const index of best.instances.keys()) {
@@ -45,6 +47,38 @@ export function shrinkPlan(plan: Plan, fails: Try, mostRuns = 600): { readonly p
     }
   }
   return { plan: best, runs };
+}
+
+/** No adversary, or one that does less. */
+function shrinkAdversary(best: () => Plan, accept: (candidate: Plan) => boolean): void {
+  const { adversary: _none, ...without } = best();
+  if (best().adversary === undefined || accept(without)) return;
+  const change = (change: Partial<AdversaryPlan>) =>
+    accept({ ...best(), adversary: { ...best().adversary!, ...change } });
+  const now = () => best().adversary!;
+  for (const key of ["afterwards", "attacks"] as const) {
+    if (now()[key].length > 0 && change({ [key]: [] })) continue;
+    for (const kind of new Set(now()[key].map((attack) => attack.kind))) {
+      change({ [key]: now()[key].filter((attack) => attack.kind !== kind) });
+    }
+    for (let size = Math.ceil(now()[key].length / 2); size >= 1; size = size > 1 ? Math.ceil(size / 2) : 0) {
+      for (let at = 0; at < now()[key].length;) if (!change({ [key]: now()[key].toSpliced(at, size) })) at += size;
+    }
+  }
+  for (let at = now().nodes.length - 1; at >= 0; at--) {
+    if (now().nodes.length > 1 && change({ nodes: now().nodes.toSpliced(at, 1) })) continue;
+    for (
+      let channel = now().nodes[at]!.channels.length - 1;
+      channel >= 0 && now().nodes[at]!.channels.length > 1;
+      channel--
+    ) {
+      change({ nodes: now().nodes.with(at, { channels: now().nodes[at]!.channels.toSpliced(channel, 1) }) });
+    }
+  }
+  if (now().identities > 1) change({ identities: 1 });
+  for (const manner of now().manners) {
+    if (now().manners.length > 1) change({ manners: now().manners.filter((one) => one !== manner) });
+  }
 }
 
 /** Settings that limit nothing. */

@@ -50,8 +50,10 @@ interface Wire {
   readonly opening: Extract<TransportEvent, { kind: "connected" }>;
   localNonce: Uint8Array | undefined;
   remoteNonce: Uint8Array | undefined;
-  /** What reached the operator after the proof. */
-  readonly frames: { readonly atMs: number; readonly bytes: Uint8Array }[];
+  /** Frames that reached the operator. */
+  arrived: number;
+  /** Those after the proof that may be messages, with their numbers. */
+  readonly frames: { readonly atMs: number; readonly seq: number; readonly bytes: Uint8Array; message?: Body }[];
 }
 
 /** What is known of one honest operator. */
@@ -79,6 +81,11 @@ interface Books {
   /** Its LND has told of what can't be, and the breaker hasn't answered yet. */
   contradicted: boolean;
 }
+
+/** `{`, and the white space that may stand before it. */
+const mayBeginObject: ReadonlySet<number> = new Set([0x7b, 0x20, 0x09, 0x0a, 0x0d]);
+
+type Body = Record<string, unknown> | undefined;
 
 const memoPrefix = "tightrope rebalance ";
 
@@ -190,7 +197,7 @@ export class Watch {
   }
 
   connected(instance: SimInstance, opening: Wire["opening"]): void {
-    const wire = { opening, localNonce: undefined, remoteNonce: undefined, frames: [] };
+    const wire = { opening, localNonce: undefined, remoteNonce: undefined, arrived: 0, frames: [] };
     this.books(instance).wires.set(opening.connection, wire);
   }
 
@@ -204,8 +211,10 @@ export class Watch {
     const wire = this.books(instance).wires.get(connection);
     if (wire === undefined) return;
     if (wire.remoteNonce === undefined && bytes.length === 33) wire.remoteNonce = bytes.slice(1);
-    if (bytes.length <= 65 || bytes[32] !== 0x7b) return;
-    wire.frames.push({ atMs: this.#world.atMs, bytes: bytes.slice() });
+    // The first two prove the secret.
+    const seq = wire.arrived++ - 2;
+    if (seq < 0 || !mayBeginObject.has(bytes[32] ?? 0)) return;
+    wire.frames.push({ atMs: this.#world.atMs, seq, bytes: bytes.slice() });
     // `{"type":"payI…` asks, `{"type":"paym…` answers.
     if (bytes[41] === 0x70) this.#world.reached(bytes[44] === 0x49 ? "request-arrives" : "answer-arrives");
   }
@@ -454,7 +463,7 @@ export class Watch {
 
   /** The settings as the plan means them: base, then the node's, then the channel's. */
   settingsOf(instance: SimInstance, node: NodePubkey, channelPoint?: ChannelPoint): SettingsPlan {
-    const plan = this.#world.plan.instances[instance.index]!;
+    const plan = this.#world.settings[instance.index]!;
     return {
       ...plan.base,
       ...plan.byNode[this.#world.nodes.indexOf(node)],
@@ -463,7 +472,7 @@ export class Watch {
   }
 
   #channelSettings(instance: SimInstance, channelPoint: ChannelPoint): Partial<SettingsPlan> {
-    const plan = this.#world.plan.instances[instance.index]!;
+    const plan = this.#world.settings[instance.index]!;
     const index = this.#world.channels.findIndex(({ point }) => point === channelPoint);
     return plan.byChannel[index] ?? {};
   }
@@ -579,7 +588,7 @@ export class Watch {
       const back = books.received.filter((received) => received.peer === one);
       total += Math.max(0, sum(out) - sum(back));
     }
-    const most = this.#world.plan.instances[instance.index]!.maxNetOutflowTotalSat;
+    const most = this.#world.settings[instance.index]!.maxNetOutflowTotalSat;
     // What was within the total stays so when only a negative position grows towards zero.
     const grows =
       sum(counting.filter((one) => one.peer === peer)) > sum(books.received.filter((one) => one.peer === peer));
@@ -616,11 +625,14 @@ export class Watch {
       responderNonce: initiator ? remoteNonce : localNonce,
     });
     let isProven = false;
-    for (const [seq, { atMs, bytes }] of frames.entries()) {
-      const message = bodyOf(bytes);
+    for (const frame of frames) {
+      const { atMs, seq, bytes } = frame;
+      if (!("message" in frame)) frame.message = bodyOf(bytes);
+      const { message } = frame;
       if (message?.type === "hello" && message.publicKey === record.peer) {
         const text = nodeProofText(record.peer, bytesToHex(sessionId), initiator ? "responder" : "initiator");
-        isProven = this.#signerOf(text, String(message.proof)) === record.peer;
+        // One that proves nothing takes nothing back that was proven before: it may come too soon to be looked into.
+        isProven ||= this.#signerOf(text, String(message.proof)) === record.peer;
       } else if (message?.type === "bye" && message.publicKey === record.peer) {
         isProven = false;
       } else if (message?.type === "payInvoice" && message.requestId === record.requestId) {

@@ -47,6 +47,8 @@ export interface Participant {
   readonly name: string;
   start(world: World): void;
   heal?(): void;
+  /** Sees what an honest operator's machine wants done after an event, before it is done. */
+  effects?(instance: SimInstance, event: BalancerEvent, effects: readonly Effect[]): void;
 }
 
 /**
@@ -94,6 +96,8 @@ export class World {
   readonly nodes: readonly NodePubkey[];
   readonly channels: WorldChannel[] = [];
   readonly instances: readonly SimInstance[];
+  /** What each instance is configured with now. */
+  readonly settings: InstancePlan[];
   readonly participants: readonly Participant[];
   readonly bug: Bug | undefined;
   readonly watch: Watch;
@@ -131,11 +135,11 @@ export class World {
       this.addChannel({ ...channel, from: this.nodes[channel.from]!, to: this.nodes[channel.to]!, plan: channel });
     }
     this.watch = new Watch(this);
+    this.settings = [...plan.instances];
     this.instances = plan.instances.map((instance, index) => {
       const nodes = plan.nodes.flatMap((node, at) => node.instance === index ? [this.nodes[at]!] : []);
-      const config = this.#configOf(instance, nodes.length);
       const key = parseSwarmKey(String(index + 1).repeat(64))!;
-      return new SimInstance(this, index, nodes, key, this.bug?.config?.(config, instance) ?? config);
+      return new SimInstance(this, index, nodes, key, this.#configOf(instance, nodes.length));
     });
     for (const participant of this.participants) participant.start(this);
     for (const instance of this.instances) this.after(this.dice.below(2_000), () => instance.start());
@@ -158,13 +162,15 @@ export class World {
       ],
       maxNetOutflowTotalSat: sat(plan.maxNetOutflowTotalSat),
     };
-    return {
-      authKey: this.authKey,
-      limits,
-      requireNodeProof: plan.requireNodeProof,
-      nodeCount,
-      dryRun: false,
-    };
+    const { authKey } = this;
+    const config = { authKey, limits, requireNodeProof: plan.requireNodeProof, nodeCount, dryRun: false };
+    return this.bug?.config?.(config, plan) ?? config;
+  }
+
+  /** Another configuration for an instance's next start. */
+  changeSettings(instance: SimInstance, plan: InstancePlan): void {
+    this.settings[instance.index] = plan;
+    instance.config = this.#configOf(plan, instance.nodes.length);
   }
 
   // Making
