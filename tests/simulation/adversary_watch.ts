@@ -1,0 +1,179 @@
+import type { BalancerState } from "../../lib/balancer/balancer.ts";
+import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
+import type { NodePubkey } from "../../lib/domain/ids.ts";
+import type { SimInstance } from "./instance.ts";
+import { Violation } from "./watch.ts";
+import type { World } from "./world.ts";
+
+/**
+ * What an adversary must not be able to do to an honest operator, beside the rules that hold for everybody: take more than the
+ * limits allow over all its nodes together, fill its memory, or make it work without bound.
+ */
+export class AdversaryWatch {
+  readonly #world: World;
+  readonly #nodes: () => readonly NodePubkey[];
+  readonly #minutes = new WeakMap<SimInstance, Minute>();
+  #steps = 0;
+
+  constructor(world: World, nodes: () => readonly NodePubkey[]) {
+    this.#world = world;
+    this.#nodes = nodes;
+  }
+
+  heal(): void {
+    for (const instance of this.#world.instances) this.#checkLoss(instance);
+  }
+
+  /** What a machine wants done after an event; it isn't done yet. */
+  effects(instance: SimInstance, event: BalancerEvent, effects: readonly Effect[]): void {
+    const { state } = instance;
+    if (state === undefined) return;
+    this.#checkWork(instance, state, event, effects);
+    if (effects.some((effect) => effect.kind === "call" && effect.call.method === "pay")) this.#checkLoss(instance);
+    if (this.#steps++ % 64 === 0) this.#checkMemory(instance, state);
+  }
+
+  #fail(rule: string, instance: SimInstance, detail: string): never {
+    throw new Violation(rule, `${instance.name}: ${detail}`);
+  }
+
+  /** By what the nodes themselves say: all that went to its nodes or is on its way, less what came back. */
+  #checkLoss(instance: SimInstance): void {
+    const { network, plan, watch } = this.#world;
+    let totalSat = 0;
+    for (const thief of this.#nodes()) {
+      let outMsat = 0n;
+      for (const node of instance.nodes) {
+        for (const payment of network.listPayments(node, { indexOffset: 0n, maxPayments: 0 })) {
+          if (payment.status === "FAILED") continue;
+          const decoded = network.decodeInvoice(payment.paymentRequest);
+          if (decoded.kind === "invoice" && decoded.invoice.payee === thief) outMsat += payment.valueMsat;
+        }
+        for (const payment of network.listPayments(thief, { indexOffset: 0n, maxPayments: 0 })) {
+          if (payment.status === "SUCCEEDED" && network.invoice(node, payment.paymentHash)) {
+            outMsat -= payment.valueMsat;
+          }
+        }
+      }
+      const outSat = Number(outMsat / 1_000n);
+      const most = Math.max(0, ...instance.nodes.map((node) => watch.settingsOf(instance, node).maxNetOutflow));
+      if (outSat > most) {
+        this.#fail("an adversary gets no more than maxNetOutflow", instance, `${outSat} of ${most} sat`);
+      }
+      totalSat += Math.max(0, outSat);
+    }
+    const most = plan.instances[instance.index]!.maxNetOutflowTotalSat;
+    if (totalSat > most) {
+      this.#fail(
+        "an adversary with several nodes gets no more than maxNetOutflowTotal",
+        instance,
+        `${totalSat} of ${most} sat`,
+      );
+    }
+  }
+
+  /** What a balancer keeps is bounded by its channels and its connections, whatever comes in. */
+  #checkMemory(instance: SimInstance, state: BalancerState): void {
+    const sides = state.nodes.reduce((sum, { sides }) => sum + sides.size, 0);
+    const bound = (what: string, size: number, most: number) => {
+      this.#most(`most: ${what}`, size);
+      if (size > most) {
+        this.#fail("memory is bounded by channels and connections", instance, `${what}: ${size}, at most ${most}`);
+      }
+    };
+    const known = state.ledger.payments.size + state.ledger.invoices.size;
+    bound("requests", state.requests.size, sides);
+    bound("asks", state.asks.size, sides + known);
+    bound("payments", state.payments.size, known);
+    bound(
+      "calls",
+      state.calls.size,
+      8 * state.nodes.length + 3 * sides + known + state.peers.size * state.nodes.length,
+    );
+    bound("appends", state.appends.size, 2 * sides + known + 4);
+    bound("troubles", state.troubles.size, sides + known);
+    bound("suspects", state.suspects.size, known + 100);
+    for (const peer of state.peers.values()) {
+      bound("nodes of a session", peer.nodes.size, 256);
+      bound("hellos of a session", peer.helloAtMs.size, 256);
+      bound("told of a session", peer.toldAtMs.size, 64);
+      bound("requests of a session", peer.requestIds.length, 256);
+      const paused = [...peer.nodes.values()].reduce((sum, { pausedChannels }) => sum + pausedChannels.length, 0);
+      bound("paused channels of a session", paused, 1_024);
+    }
+  }
+
+  #checkWork(instance: SimInstance, state: BalancerState, event: BalancerEvent, effects: readonly Effect[]): void {
+    const sides = state.nodes.reduce((sum, { sides }) => sum + sides.size, 0);
+    const isFrame = event.kind === "transport" && event.event.kind === "frame";
+    if (isFrame) {
+      this.#most("most: effects of a frame", effects.length);
+      const most = 8 + 4 * state.nodes.length + 5 * sides;
+      if (effects.length > most) {
+        this.#fail("a frame causes little work", instance, `${effects.length} effects, at most ${most}`);
+      }
+    }
+    let minute = this.#minutes.get(instance);
+    if (minute === undefined || this.#world.atMs - minute.sinceMs >= 60_000) {
+      minute = { sinceMs: this.#world.atMs, counts: new Map() };
+      this.#minutes.set(instance, minute);
+    }
+    let refused = 0;
+    let told = 0;
+    for (const effect of effects) {
+      const what = effect.kind === "call" ? `${effect.call.method} calls` : `${effect.kind} effects`;
+      const count = (minute.counts.get(what) ?? 0) + 1;
+      minute.counts.set(what, count);
+      this.#most(`most: ${what} in a minute`, count);
+      const most = mostPerMinute(what, state.nodes.length, sides, minute.counts.get("pay calls") ?? 0);
+      if (count > most) this.#fail("work is bounded", instance, `${count} ${what} within a minute, at most ${most}`);
+      if (effect.kind === "event" && tellsOfRefusal.has(effect.record.kind)) told++;
+      if (effect.kind === "send" && isRefusal(effect.frame)) refused++;
+    }
+    if (refused > told && state.ignored.requests === 0) {
+      this.#fail("the log tells or counts what was refused", instance, `${refused} refused, ${told} told`);
+    }
+  }
+
+  #most(what: string, size: number): void {
+    const { counted } = this.#world.stats;
+    if (size > (counted.get(what) ?? 0)) counted.set(what, size);
+  }
+}
+
+interface Minute {
+  readonly sinceMs: number;
+  readonly counts: Map<string, number>;
+}
+
+const tellsOfRefusal: ReadonlySet<string> = new Set(["request-refused", "payment-failed", "payment-unknown"]);
+
+/** How often one operator may do something in a minute, whatever is done to it. What it pays is bounded by its limits. */
+function mostPerMinute(what: string, nodes: number, sides: number, pays: number): number {
+  const channels = Math.max(1, sides);
+  switch (what) {
+    case "signMessage calls":
+      return 700 * nodes;
+    case "listChannels calls":
+      return 6_000 * nodes;
+    case "decodeInvoice calls":
+      // One per channel and 5 s, and one more for each payment that was made.
+      return 15 * channels + pays;
+    case "addInvoice calls":
+      return 60 * channels;
+    case "listPayments calls":
+      return 70 * nodes;
+    case "append effects":
+      return 60 * channels + 3 * pays;
+    case "event effects":
+      return 6_100;
+    default:
+      return Infinity;
+  }
+}
+
+function isRefusal(frame: Uint8Array): boolean {
+  // `{"type":"paymentResult"…`
+  if (frame.length <= 65 || frame[32] !== 0x7b || frame[41] !== 0x70 || frame[44] !== 0x6d) return false;
+  return new TextDecoder().decode(frame.subarray(32)).includes('"confirmed":false');
+}
