@@ -1,7 +1,7 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import type { ChannelSnapshot } from "../domain/channel.ts";
 import { unreachable } from "../domain/errors.ts";
-import type { NodePubkey } from "../domain/ids.ts";
+import type { ChannelPoint, NodePubkey } from "../domain/ids.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import {
   type AccountMessage,
@@ -234,7 +234,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
     ...{ pubkey: publicKey, alias, proven },
     network: hello.network,
     paused: hello.paused === true,
-    pausedChannels: hello.pausedChannels ?? [],
+    pausedChannels: hello.pausedChannels === undefined ? [] : ofOurs(state, publicKey, hello.pausedChannels),
     logHead: { length: hello.logHead.length, treeHash: hello.logHead.treeHash },
   });
   const own = nodeByPubkey(state, publicKey);
@@ -251,6 +251,14 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   if (!own) notePauses(step, peer, known, peer.nodes.get(publicKey)!, handlers);
   // Now it is known with whom the session shares channels: those of them that we have paused can be named.
   if (known === undefined) sayAgain(step, peer);
+}
+
+/** Those of the channels that we share with the node: whatever else it names isn't kept. */
+function ofOurs({ nodes }: Step["state"], remote: NodePubkey, named: readonly ChannelPoint[]): readonly ChannelPoint[] {
+  const points = new Set(named);
+  return nodes.flatMap(({ sides }) => [...sides.values()])
+    .filter(({ channel }) => channel.remotePubkey === remote && points.has(channel.channelPoint))
+    .map(({ channel }) => channel.channelPoint);
 }
 
 /** Tells what the other side's operator has paused or resumed of the channels that we share with its node. */

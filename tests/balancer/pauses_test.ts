@@ -142,9 +142,12 @@ Deno.test("a peer's word of a pause holds for its own node's channels alone, how
   harness.instance({ nodes: [carol] });
   const rogue = new Rogue(harness, mallory);
   await harness.run(100);
-  rogue.hello({ paused: true, pausedChannels: [other] });
+  const nowhere = Array.from({ length: 255 }, (_, n) => `${n.toString(16).padStart(64, "0")}:0` as typeof other);
+  rogue.hello({ paused: true, pausedChannels: [other, ...nowhere] });
   await harness.run(20_000);
   assert.equal(harness.share(alice, other), 0.5);
+  const kept = [...instance.state.peers.values()].flatMap(({ nodes }) => nodes.get(mallory)?.pausedChannels ?? []);
+  assert.deepEqual(kept, [], "what isn't its own channel with us takes no memory");
   assert.ok(!rogue.received.some(({ type }) => type === "payInvoice"));
   const before = instance.told("peer-paused").length + instance.told("peer-resumed").length;
   for (let i = 0; i < 100; i++) {
