@@ -2,6 +2,7 @@ import Hypercore from "hypercore";
 import sodium from "sodium-universal";
 import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
 import { DamagedLogError } from "./damaged_log.ts";
+import { diskTrouble } from "./disk_trouble.ts";
 import type { LogHead } from "./audit_sink.ts";
 import { decodeMarks, encodeMark, slotBytes } from "./high_water_mark.ts";
 import { isThere } from "./is_there.ts";
@@ -123,15 +124,28 @@ export class HypercoreLog {
     keySeeds: Uint8Array | readonly Uint8Array[],
     options: LogOptions = {},
   ): Promise<HypercoreLog> {
+    try {
+      return await HypercoreLog.#open(folder, keySeeds, options);
+    } catch (error) {
+      throw asOpenError(folder, error);
+    }
+  }
+
+  static async #open(
+    folder: string,
+    keySeeds: Uint8Array | readonly Uint8Array[],
+    options: LogOptions,
+  ): Promise<HypercoreLog> {
     const markPath = markPathOf(folder);
     const mark = readMark(markPath);
     checkNotEmptied(folder, mark);
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
     const { core, keyPair } = await openWithAny(folder, keySeeds instanceof Uint8Array ? [keySeeds] : keySeeds);
+    let markFile: Deno.FsFile | undefined;
     try {
       const head = await headOf(core);
       await checkAgainstMark(core, head, mark, markPath);
-      const markFile = Deno.openSync(markPath, { read: true, write: true, create: true, mode: 0o600 });
+      markFile = Deno.openSync(markPath, { read: true, write: true, create: true, mode: 0o600 });
       syncFolder(folder.replace(/[/\\][^/\\]+$/, ""));
       const log = new HypercoreLog(core, keyPair, markFile, head, options.gatherMs ?? 0);
       // Both slots agree with the log from here on, whatever they held, and from the first record on there is a mark.
@@ -140,6 +154,7 @@ export class HypercoreLog {
       markFile.syncDataSync();
       return log;
     } catch (error) {
+      markFile?.close();
       await core.close();
       throw error;
     }
@@ -335,7 +350,9 @@ async function checkAgainstMark(core: HypercoreInstance, head: LogHead, mark: Ma
 }
 
 function asOpenError(path: string, error: unknown): unknown {
-  if (error instanceof TightropeError) return error;
+  if (error instanceof TightropeError || error instanceof InvariantError) return error;
+  const trouble = diskTrouble(`open the log "${path}"`, error);
+  if (trouble !== undefined) return trouble;
   if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
     return new TightropeError(
       "permission",
@@ -348,10 +365,10 @@ function asOpenError(path: string, error: unknown): unknown {
 }
 
 function asAppendError(error: unknown): TightropeError {
-  return new TightropeError(
+  return diskTrouble("write to the log", error) ?? new TightropeError(
     "temporary",
     `Cannot write to the log: ${messageOf(error)}`,
-    "Check the disk's space and health, then start Tightrope again: it finds out what was written",
+    "Check the disk's health, then start Tightrope again: it finds out what was written",
     { cause: error },
   );
 }

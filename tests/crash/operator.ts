@@ -87,18 +87,16 @@ export class Operator {
   /** SIGTERM, and what it left. */
   async stop(): Promise<void> {
     this.program.kill("SIGTERM");
-    await this.takeStock(null);
+    await this.takeStock(0);
   }
 
   /**
-   * Waits for the end of the process and reads its log: nothing that it held before, or that the process told of, may be
+   * Waits for the end of the process, which must be by this signal or with this code, and reads its log: nothing that it held before, or that the process told of, may be
    * missing. What the process said at its start must have been what the log held then.
    */
-  async takeStock(signal: Deno.Signal | null): Promise<void> {
-    const ended = await this.program.ended();
-    const { stderr } = ended;
-    assert.equal(ended.signal, signal, `${this.name} ended by itself with code ${ended.code}:\n${stderr}`);
-    if (signal === null) assert.equal(ended.code, 0, stderr);
+  async takeStock(wanted: Deno.Signal | number): Promise<void> {
+    const { code, signal, stderr } = await this.program.ended();
+    assert.equal(signal ?? code, wanted, `${this.name} ended in another way:\n${stderr}`);
     const started = this.program.events.find(({ kind }) => kind === "started");
     const message = String(started?.message ?? this.#expected);
     assert.ok(message.startsWith(this.#expected), `"${message}" isn't "${this.#expected}…"`);
