@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { sat } from "../../lib/domain/amounts.ts";
 import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
+import type { Clock } from "../../lib/env/clock.ts";
 import { systemClock, systemRandom } from "../../lib/env/system.ts";
 import { neededRpcs } from "../../lib/lightning/lnd/permissions.ts";
 import { ClockedNetwork } from "../../lib/lightning/sim/clocked_network.ts";
@@ -101,6 +102,7 @@ export class Cluster implements AsyncDisposable {
   /** Sees each call that Tightrope makes of LND; `act` makes it. What it returns is the answer. */
   around: ((method: keyof SimNetworkModel, args: readonly unknown[], act: () => unknown) => unknown) | undefined;
   readonly #host: ClockedNetwork;
+  #skippedMs = 0;
   readonly #served: SimHost;
   readonly #servers: LndServer[] = [];
   readonly #programs: Program[] = [];
@@ -112,7 +114,13 @@ export class Cluster implements AsyncDisposable {
       start: systemClock.now(),
       timing: { paymentMs: 20, channelOpenMs: 50, ...timing },
     });
-    this.#host = new ClockedNetwork(this.network, systemClock);
+    const clock: Clock = {
+      now: () => {
+        const { atMs, wallMs } = systemClock.now();
+        return { atMs: atMs + this.#skippedMs, wallMs: wallMs + this.#skippedMs };
+      },
+    };
+    this.#host = new ClockedNetwork(this.network, clock);
     this.#host.start();
     const hooked = new Proxy<SimNetworkModel>(this.network, {
       get: (target, name: keyof SimNetworkModel) => {
@@ -126,6 +134,17 @@ export class Cluster implements AsyncDisposable {
       },
     });
     this.#served = { network: hooked, run: (command) => this.#host.run(() => command(hooked)) };
+  }
+
+  /** By how much the Lightning network's clock is ahead. */
+  get skippedMs(): number {
+    return this.#skippedMs;
+  }
+
+  /** So much time passes on the Lightning network, all at once. */
+  skip(ms: number): void {
+    this.#skippedMs += ms;
+    this.#host.run(() => {});
   }
 
   /** Commands of the test itself. */

@@ -15,8 +15,8 @@ export interface Moment {
   readonly arm: (world: CrashWorld, victim: Operator, strike: () => void, signal: AbortSignal) => void;
 }
 
-const ofPayer = ({ payer }: Provocation, world: CrashWorld) => world.operatorOf(payer);
-const ofPayee = ({ payee }: Provocation, world: CrashWorld) => world.operatorOf(payee);
+export const ofPayer = ({ payer }: Provocation, world: CrashWorld) => world.operatorOf(payer);
+export const ofPayee = ({ payee }: Provocation, world: CrashWorld) => world.operatorOf(payee);
 
 /** Any moment. */
 function afterMs(phase: Moment["phase"], name: string, ms: number, victim: Moment["victim"]): Moment {
@@ -32,7 +32,7 @@ function afterMs(phase: Moment["phase"], name: string, ms: number, victim: Momen
 }
 
 /** As soon as the process says so. */
-function atEvent(kind: string, victim: Moment["victim"], phase: Moment["phase"] = "traffic"): Moment {
+export function atEvent(kind: string, victim: Moment["victim"], phase: Moment["phase"] = "traffic"): Moment {
   return {
     name: `says ${kind}`,
     phase,
@@ -45,7 +45,7 @@ function atEvent(kind: string, victim: Moment["victim"], phase: Moment["phase"] 
 }
 
 /** When LND gets a call: before it is done (and then it isn't, if it would change anything), or before its answer is read. */
-function atCall(
+export function atCall(
   method: keyof SimNetworkModel,
   when: "lost" | "unanswered",
   victim: Moment["victim"],
@@ -78,7 +78,7 @@ function atCall(
 }
 
 /** When a payment has come so far at LND. */
-function atPayment(
+export function atPayment(
   name: string,
   reached: (htlcs: number, status: string) => boolean,
   victim: Moment["victim"],
