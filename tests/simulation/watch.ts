@@ -41,8 +41,9 @@ export interface Spend {
   /** When LND settled it: by the world's time, and by the clock that windows age by (the process's own; it begins anew). */
   settledWorldMs: number | undefined;
   settledAtMs: number | undefined;
-  /** When the channel was listed on which it was decided. */
-  listedWorldMs: number;
+  /** When the channel was listed on which it was decided, and the least share that the settings of then wanted to keep. */
+  readonly listedWorldMs: number;
+  readonly leastShare: number;
 }
 
 /** A session as it went over the wire. */
@@ -326,6 +327,7 @@ export class Watch {
       this.#fail("a payment is decided on a fresh list", instance, `one of ${arrivedMs - list.askedWorldMs} ms before`);
     }
     this.#checkShare(instance, record, channel);
+    const { balancePoint, deadzone } = this.settingsOf(instance, node, channelPoint);
     const spend: Spend = {
       ...{ paymentHash, node, peer, channelPoint, amountSat },
       reserved: true,
@@ -333,6 +335,7 @@ export class Watch {
       settledWorldMs: undefined,
       settledAtMs: undefined,
       listedWorldMs: list.askedWorldMs,
+      leastShare: balancePoint - deadzone,
     };
     books.spends.set(paymentHash, spend);
     this.#checkLimits(instance, spend);
@@ -441,9 +444,8 @@ export class Watch {
     }
     // By what the network has: true only where nothing else moved the channel since it was listed.
     if (shown === undefined || (this.#movedUntilMs.get(spend.channelPoint) ?? 0) >= spend.listedWorldMs) return;
-    const { balancePoint, deadzone } = this.settingsOf(instance, node, spend.channelPoint);
     const total = Number(shown.localSat + shown.remoteSat + shown.unsettledSat);
-    if (Number(shown.localSat) < (balancePoint - deadzone) * total - 1_000) {
+    if (Number(shown.localSat) < spend.leastShare * total - 1_000) {
       this.#fail(
         "no payment of ours takes us out of our deadzone",
         instance,
