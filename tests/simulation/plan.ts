@@ -278,7 +278,10 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   const share = options.adversary ?? (options.only === undefined ? 25 : 0);
   // By dice of its own: it changes nothing of the rest.
   if (!new Dice(seed ^ 0x5e7).chance(share)) return { seed, nodes, instances, channels, steps };
-  return { seed, nodes, instances, channels, steps, adversary: drawAdversary(seed, steps.at(-1)?.atMs ?? 0) };
+  // What an adversary can get is measured against one configuration.
+  const lasting = steps.filter(({ kind }) => kind !== "settings-changed");
+  const adversary = drawAdversary(seed, steps.at(-1)?.atMs ?? 0);
+  return { seed, nodes, instances, channels, steps: lasting, adversary };
 }
 
 const versions = ["0.17.5-beta", "0.18.5-beta", "0.18.5-beta", "0.19.3-beta"];
