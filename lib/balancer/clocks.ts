@@ -10,9 +10,16 @@ export function evenWallMsOf({ clock }: BalancerState, atMs: number): number {
   return clock.evenWallMs + (atMs - clock.atMs);
 }
 
-/** Takes up the even wall clock where the log left it. */
-export function startClock({ state, now }: Step): void {
-  state.clock = { atMs: now.atMs, wallMs: now.wallMs, evenWallMs: evenWallMsAtStart(state.ledger, now.wallMs) };
+/**
+ * Takes up the even wall clock where the log left it. That the wall clock has gone back since is noted, so that what is
+ * recorded from now on goes on from there: else the next start would give the present fixed period's allowance again.
+ */
+export function startClock(step: Step): void {
+  const { state, now } = step;
+  const evenWallMs = evenWallMsAtStart(state.ledger, now.wallMs);
+  const behindMs = Math.round(evenWallMs - (now.wallMs - state.ledger.clockOffsetMs));
+  state.clock = { atMs: now.atMs, wallMs: now.wallMs, evenWallMs };
+  if (behindMs >= leastJumpMs) noteJump(step, -behindMs);
 }
 
 /**

@@ -91,7 +91,7 @@ function mostWithin(spent: readonly Spent[], windowMs: number, measure: (spent: 
 const count = (spent: readonly Spent[]) => spent.length;
 const amount = (spent: readonly Spent[]) => spent.reduce((sum, { amountSat }) => sum + amountSat, 0);
 
-for (const seed of [1, 2, 3, 4]) {
+for (const seed of [1, 2, 3, 1022, 1039]) {
   Deno.test(`no rolling window of real time sees more than the limits, whatever clocks and restarts do (seed ${seed})`, async () => {
     const { spent, restarts, jumps } = await spend(seed, "rolling");
     assert.ok(
