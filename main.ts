@@ -1,9 +1,11 @@
 import { parseArgs } from "./lib/cli/args.ts";
 import { check } from "./lib/cli/commands/check.ts";
 import { demo } from "./lib/cli/commands/demo.ts";
+import { ledger } from "./lib/cli/commands/ledger.ts";
 import { log } from "./lib/cli/commands/log.ts";
 import { pause, resume } from "./lib/cli/commands/pause.ts";
 import { repair } from "./lib/cli/commands/repair.ts";
+import { resolve } from "./lib/cli/commands/resolve.ts";
 import { run } from "./lib/cli/commands/run.ts";
 import { print, printError, reportError } from "./lib/cli/commands/screen.ts";
 import { secret } from "./lib/cli/commands/secret.ts";
@@ -30,6 +32,10 @@ async function main(argv: readonly string[]): Promise<number> {
       return await resume(command);
     case "repair":
       return await repair(command);
+    case "ledger":
+      return await ledger(command);
+    case "resolve":
+      return await resolve(command);
     case "help":
     case "version":
       print(command.text);

@@ -67,6 +67,7 @@ export class Instance {
     try {
       let heard: PauseEvent | undefined;
       const opened = await audit.open((event) => {
+        if (event.kind === "resolve") return driver?.resolve(event.paymentHash, event.as);
         // The operator may pause while a long log is still being read.
         heard = event;
         driver?.setPauses(event.pauses, event.resumed);

@@ -94,7 +94,7 @@ class CoreFile extends StorageBase {
       const file = this.#openFile();
       if (this.#isOplog && this.#storage.access === "write" && !file.tryLockSync(true)) {
         file.close();
-        throw inUse(this.#storage.folder);
+        throw new LogInUseError(this.#storage.folder);
       }
       this.#file = file;
     });
@@ -199,10 +199,13 @@ function asStorageError(error: unknown): unknown {
   return Object.assign(new Error(messageOf(error), { cause: error }), { code: "ENOENT" });
 }
 
-function inUse(folder: string): TightropeError {
-  return new TightropeError(
-    "temporary",
-    `The log ${folder} is in use by another process`,
-    "Stop the other Tightrope first, or give this one a storage path of its own (audit.storage.path)",
-  );
+/** Another process writes the log: a running daemon. */
+export class LogInUseError extends TightropeError {
+  constructor(folder: string) {
+    super(
+      "temporary",
+      `The log ${folder} is in use by another process`,
+      "Stop the other Tightrope first, or give this one a storage path of its own (audit.storage.path)",
+    );
+  }
 }

@@ -29,8 +29,9 @@ const maxHeard = 4;
 const msPerHeard = 15_000;
 /** A signer's clock that is off by more says nothing about when. */
 const tolerableSkewMs = 86_400_000;
-/** A changed statement is written this often at most: a peer must not fill the disk. */
-const writeSpacingMs = 600_000;
+/** Changed statements of one pair that are written at once, and how soon another is: a peer must not fill the disk. */
+const maxWritten = 4;
+const msPerWritten = 600_000;
 /** Two logs that differ for so long, with nothing under way, differ for good. */
 const patienceMs = 300_000;
 
@@ -81,7 +82,13 @@ function pairOf({ accountPairs, ledger }: BalancerState, node: NodePubkey, peer:
       ...{ node, peer },
       ...{ said: undefined, signing: false, signedAtMs: -Infinity, dueAtMs: undefined, failures: 0 },
       ...{ changedAtMs: -Infinity, heard: undefined, heardLeft: maxHeard, heardAtMs: -Infinity },
-      ...{ written: ledger.statements.get(key), writtenAtMs: -Infinity, writeAtMs: undefined },
+      ...{
+        written: ledger.statements.get(key),
+        writtenHeardAtMs: -Infinity,
+        writesLeft: maxWritten,
+        writtenAtMs: 0,
+        writeAtMs: undefined,
+      },
       ...{ differsSinceMs: undefined, told: "" },
     };
     accountPairs.set(key, pair);
@@ -166,9 +173,15 @@ export function onAccount(step: Step, peer: PeerSession, message: AccountMessage
   }
   pair.heard = { statement: message, atMs: now.atMs };
   const alias = peer.nodes.get(message.node)?.alias ?? "";
-  if (pair.written === undefined || numbersOf(fromRecord(pair.written)) !== numbersOf(message)) {
+  // The same numbers after a payment of ours are news: it denies that payment.
+  const isNews = pair.written === undefined || numbersOf(pair.written) !== numbersOf(message) ||
+    pair.changedAtMs > pair.writtenHeardAtMs;
+  if (isNews) {
+    pair.writtenHeardAtMs = now.atMs;
     pair.written = toRecord(message, alias, now.wallMs);
-    pair.writeAtMs = Math.max(now.atMs, pair.writtenAtMs + writeSpacingMs);
+    pair.writesLeft = Math.min(maxWritten, pair.writesLeft + (now.atMs - pair.writtenAtMs) / msPerWritten);
+    pair.writtenAtMs = now.atMs;
+    pair.writeAtMs = now.atMs + Math.max(0, 1 - pair.writesLeft) * msPerWritten;
     writeDue(step, pair);
   }
   compare(step, pair);
@@ -184,6 +197,7 @@ function haveDealings({ ledger }: BalancerState, node: NodeState, remote: NodePu
 function writeDue(step: Step, pair: Pair): void {
   if (pair.writeAtMs === undefined || step.now.atMs < pair.writeAtMs || pair.written === undefined) return;
   pair.writeAtMs = undefined;
+  pair.writesLeft = Math.min(maxWritten, pair.writesLeft + (step.now.atMs - pair.writtenAtMs) / msPerWritten) - 1;
   pair.writtenAtMs = step.now.atMs;
   note(step, pair.written);
 }
@@ -206,10 +220,6 @@ function toRecord(message: AccountMessage, alias: string, wallMs: number): State
     logTreeHash: logHead.treeHash,
     saidAtWallMs: atWallMs,
   };
-}
-
-function fromRecord(record: StatementRecord): Pick<Statement, "paidSat" | "receivedSat" | "openSat" | "count"> {
-  return record;
 }
 
 function numbersOf(

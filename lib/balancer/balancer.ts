@@ -59,6 +59,7 @@ import {
   sayBye,
   startPeers,
 } from "./peers.ts";
+import { onResolve, onResolveTracked } from "./resolve.ts";
 import {
   type AppendPurpose,
   type BalancerConfig,
@@ -212,6 +213,8 @@ function handle(step: Step, event: BalancerEvent): void {
       return;
     case "paused":
       return setPauses(step, event.pauses, event.resumed);
+    case "resolve":
+      return onResolve(step, event.paymentHash, event.as);
     case "drain":
       return drain(step);
     default:
@@ -270,6 +273,8 @@ function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
       return onHistory(step, nodeAt(state, purpose.node), purpose.limit, reply);
     case "proof":
       return onProof(step, purpose.connection, nodeAt(state, purpose.node), reply);
+    case "resolve":
+      return onResolveTracked(step, purpose.paymentHash, purpose.as, reply);
     case "account":
       return onAccountSigned(step, purpose.statement, reply);
     case "ask-invoice":

@@ -2,6 +2,7 @@ import type { AuditSink, LogHead } from "../audit/audit_sink.ts";
 import type { Pause } from "../audit/pause.ts";
 import type { EventRecord, LogRecord } from "../audit/record.ts";
 import { TightropeError } from "../domain/errors.ts";
+import type { PaymentHash } from "../domain/ids.ts";
 import type { Clock, Now } from "../env/clock.ts";
 import { callNode, type LightningNode } from "../lightning/node.ts";
 import type { Transport } from "../swarm/transport.ts";
@@ -84,6 +85,11 @@ export class Driver {
   /** The operator paused or resumed something; `resumed`: everything. */
   setPauses(pauses: readonly Pause[], resumed: boolean): void {
     this.#take({ kind: "paused", pauses, resumed });
+  }
+
+  /** The operator says how an open payment ended. */
+  resolve(paymentHash: PaymentHash, as: "settled" | "failed"): void {
+    this.#take({ kind: "resolve", paymentHash, as });
   }
 
   /** Starts nothing new from now on; await `drained` for the end of what runs. */

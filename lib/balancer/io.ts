@@ -1,5 +1,6 @@
 import type { Pause } from "../audit/pause.ts";
 import type { EventRecord, LogRecord, NoteRecord, TransactionRecord } from "../audit/record.ts";
+import type { PaymentHash } from "../domain/ids.ts";
 import type { NodeCall, NodeEvent, NodeReply } from "../lightning/node.ts";
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
 
@@ -27,6 +28,8 @@ export type BalancerEvent =
    * which also ends the breaker and the pause of cloned nodes.
    */
   | { readonly kind: "paused"; readonly pauses: readonly Pause[]; readonly resumed: boolean }
+  /** The operator says how an open payment ended (`tightrope resolve`). */
+  | { readonly kind: "resolve"; readonly paymentHash: PaymentHash; readonly as: "settled" | "failed" }
   /** The log's length and tree hash now, for the next hello. */
   | { readonly kind: "log-head"; readonly length: number; readonly treeHash: string }
   /** Stop for good: start nothing more; `drained` is the effect when nothing is under way. */

@@ -8,6 +8,7 @@ import type { NodePubkey, PaymentHash } from "../domain/ids.ts";
 import type { PaymentStatus } from "../domain/payment.ts";
 import { toldReason } from "../domain/reasons.ts";
 import { type NodeReply, noFee } from "../lightning/node.ts";
+import { notFoundGraceMs } from "../policy/resolve.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
 import { tripBreaker } from "./breaker.ts";
 import { nameOf, sats } from "./names.ts";
@@ -24,8 +25,6 @@ const payTimeoutSec = 30;
 const cltvMarginBlocks = 40;
 /** After this many failures in a row paying to a node rests. */
 const toleratedFailures = 3;
-/** `not found` is a proof only this long after the invoice expired: LND may still be working through a lost request. */
-const notFoundGraceMs = 60_000;
 
 /** A stuck payment or repeated failure stops only that remote node, and a stuck one only until it has ended. */
 export function isStopped({ state, now }: Step, peer: NodePubkey): boolean {
@@ -193,7 +192,8 @@ function vanished(step: Step, payment: Payment): void {
 
 type Settled = Extract<PaymentStatus, { kind: "settled" }>;
 
-function settle(step: Step, payment: Payment, status: Settled): void {
+/** LND says that it was paid. */
+export function settle(step: Step, payment: Payment, status: Settled): void {
   const entry = ledgerEntry(step.state, payment.paymentHash);
   if (entry.foreign) return endForeign(step, payment, entry, entry.amountSat);
   const wrong = whatIsWrong(step.state, payment, entry, status);
@@ -252,6 +252,12 @@ function endPayment(step: Step, payment: Payment, end: PaymentEnd): void {
   const record: TransactionRecord = end.kind === "settled"
     ? { kind: "settled", ...recordOf(step, entry), feeMsat: end.feeMsat }
     : { kind: "failed", ...recordOf(step, entry), reason: end.reason };
+  append(step, record, { kind: "payment-ended", paymentHash: payment.paymentHash, record }, false);
+}
+
+/** The operator says how it ended. */
+export function endByHand(step: Step, payment: Payment, record: TransactionRecord): void {
+  payment.phase = "ending";
   append(step, record, { kind: "payment-ended", paymentHash: payment.paymentHash, record }, false);
 }
 

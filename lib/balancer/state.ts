@@ -211,6 +211,10 @@ export interface Pair {
   heardAtMs: number;
   /** Their newest as it is in the log, or will be at `writeAtMs`. */
   written: StatementRecord | undefined;
+  /** When that came, in this run. */
+  writtenHeardAtMs: number;
+  /** How many more may be written, and when that was reckoned. */
+  writesLeft: number;
   writtenAtMs: number;
   writeAtMs: number | undefined;
   /** Since when the two differ with nothing under way, and what was last told of it. */
@@ -333,6 +337,7 @@ export type CallPurpose =
   | { readonly kind: "poll"; readonly node: NodeRef }
   | { readonly kind: "history"; readonly node: NodeRef; readonly limit: number }
   | { readonly kind: "account"; readonly node: NodeRef; readonly statement: Statement }
+  | { readonly kind: "resolve"; readonly paymentHash: PaymentHash; readonly as: "settled" | "failed" }
   | { readonly kind: "proof"; readonly node: NodeRef; readonly connection: ConnectionId; readonly pubkey: NodePubkey }
   | { readonly kind: "ask-invoice" | "ask-lookup" | "ask-cancel"; readonly requestId: RequestId }
   | { readonly kind: "request-channels"; readonly ids: readonly number[]; readonly node: NodeRef }

@@ -1,6 +1,7 @@
 import { Argument, Command as Parser, CommanderError, InvalidArgumentError, Option } from "commander";
 import { parseChannelScope, parseNodeScope, type PauseScope } from "../audit/pause.ts";
 import { closestKey } from "../config/closest_key.ts";
+import { parsePaymentHash, type PaymentHash } from "../domain/ids.ts";
 import type { LogLevel } from "../env/logger.ts";
 
 export type LogFormat = "text" | "json";
@@ -39,6 +40,18 @@ export type Command =
   | { readonly kind: "secret" }
   | { readonly kind: "pause"; readonly configPath: string; readonly scope: PauseScope }
   | { readonly kind: "resume"; readonly configPath: string; readonly scope: PauseScope }
+  | {
+    readonly kind: "ledger";
+    readonly configPath: string;
+    readonly format: "text" | "json" | "csv";
+  }
+  | {
+    readonly kind: "resolve";
+    readonly configPath: string;
+    readonly paymentHash: PaymentHash;
+    /** Undefined: only show how it stands. */
+    readonly as: "settled" | "failed" | undefined;
+  }
   | {
     readonly kind: "repair";
     readonly configPath: string;
@@ -224,6 +237,38 @@ function createParser(options: ArgsOptions, write: (text: string) => void, found
     .addOption(channel())
     .action((given: Given) => found({ kind: "resume", configPath: given.config, scope: scopeOf(given) }));
 
+  program.command("ledger")
+    .summary("who owes whom, as the log, LND and the other side tell it")
+    .description(
+      "Prints, for each node and channel, what was paid and received, what is still open, the net position and what " +
+        "its limit leaves. Beside it stands what your own LND lists and what the other side has signed. Changes " +
+        "nothing, and works beside a running Tightrope and without LND.",
+    )
+    .addOption(config())
+    .addOption(new Option("--json", "print one JSON object").conflicts("csv"))
+    .addOption(new Option("--csv", "print one line per node and channel, for a spreadsheet"))
+    .addHelpText("after", ledgerHelp)
+    .action((given: { config: string; json?: true; csv?: true }) =>
+      found({ kind: "ledger", configPath: given.config, format: given.json ? "json" : given.csv ? "csv" : "text" })
+    );
+
+  program.command("resolve")
+    .summary("look at a payment that hangs, and end it by hand")
+    .description(
+      "Shows an open payment and what LND says of it. With --as it ends it in the log, which a running Tightrope " +
+        "does itself. What LND knows can't be overruled.",
+    )
+    .addArgument(new Argument("<hash>", "the payment hash, 64 hex digits").argParser(parseHash))
+    .addOption(
+      new Option("--as <end>", "how it ended: settled (it counts as paid) or failed (it doesn't)")
+        .choices(["settled", "failed"]),
+    )
+    .addOption(config())
+    .addHelpText("after", resolveHelp)
+    .action((paymentHash: PaymentHash, given: { config: string; as?: "settled" | "failed" }) =>
+      found({ kind: "resolve", configPath: given.config, paymentHash, as: given.as })
+    );
+
   program.command("repair")
     .summary("begin a damaged log anew, with what can be read of it")
     .description(
@@ -257,6 +302,12 @@ function parseChannel(text: string): PauseScope {
   return scope;
 }
 
+function parseHash(text: string): PaymentHash {
+  const paymentHash = parsePaymentHash(text.toLowerCase());
+  if (paymentHash === undefined) throw new InvalidArgumentError("A payment hash has 64 hex digits.");
+  return paymentHash;
+}
+
 function parseSeconds(text: string): number {
   const seconds = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
   if (seconds >= leastDemoSeconds && seconds <= mostDemoSeconds) return seconds;
@@ -272,6 +323,7 @@ Examples:
   tightrope --config config.yaml --check      is everything right?
   tightrope --config config.yaml              go
   tightrope log transactions                  what was paid and received
+  tightrope ledger                            who owes whom
 
 Logs go to stderr, results to stdout. NO_COLOR turns colours off.
 Exit codes: 0 done, 64 wrong usage, 69 not reachable, 70 a bug, 75 try again,
@@ -294,6 +346,25 @@ Examples:
   tightrope demo --seconds 60 --json          one JSON line per event, then a summary
 
 Exits 0 only if every watched channel ended in balance and no satoshi was lost.
+`;
+
+const ledgerHelp = `
+Examples:
+  tightrope ledger                            who owes whom, and since when
+  tightrope ledger --csv                      one line per node and channel
+  tightrope ledger --json | jq '.peers[] | select(.theirs.verdict == "differs")'
+
+A statement of the other side can be checked by anybody who knows its public key:
+  lncli verifymessage --msg "<theirs.text>" --sig <theirs.signature>
+`;
+
+const resolveHelp = `
+Examples:
+  tightrope resolve HASH                      how it stands, and what is possible
+  tightrope resolve HASH --as failed          it was never paid: what it reserves is free
+
+An open payment counts as spent until LND tells how it ended. End it by hand only if
+LND never will: its database was lost, say, or the node is gone for good.
 `;
 
 const pauseHelp = `

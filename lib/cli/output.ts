@@ -100,7 +100,8 @@ export function formatRecordJson(record: EventRecord | LogRecord): string {
   return toJson(out);
 }
 
-function toJson(value: unknown): string {
+/** Amounts as JSON numbers as long as they are exact; what is above 2^53 as a decimal string. */
+export function toJson(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) => {
     if (typeof part !== "bigint") return part;
     const number = Number(part);

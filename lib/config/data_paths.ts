@@ -15,10 +15,20 @@ export interface DataPaths {
   readonly pauseLockFile: string;
   /** How `resume` tells a running daemon; gone as soon as it has seen it. */
   readonly resumeFile: string;
+  /** How `resolve` tells a running daemon; gone as soon as it has seen it. */
+  readonly resolveFile: string;
 }
 
 /** Names that a log may not take. */
-export const reservedDataNames: readonly string[] = ["seed", "paused", "paused.lock", "paused.new", "resumed"];
+export const reservedDataNames: readonly string[] = [
+  "seed",
+  "paused",
+  "paused.lock",
+  "paused.new",
+  "resumed",
+  "resolve",
+  "resolve.new",
+];
 
 export function dataPaths(audit: Pick<AuditConfig, "storagePath" | "eventLog" | "transactionHistory">): DataPaths {
   const directory = audit.storagePath;
@@ -30,5 +40,6 @@ export function dataPaths(audit: Pick<AuditConfig, "storagePath" | "eventLog" | 
     pauseFile: join(directory, "paused"),
     pauseLockFile: join(directory, "paused.lock"),
     resumeFile: join(directory, "resumed"),
+    resolveFile: join(directory, "resolve"),
   };
 }

@@ -2,7 +2,9 @@ import type { AuditSink, LogHead } from "../audit/audit_sink.ts";
 import type { Pause } from "../audit/pause.ts";
 import type { EventRecord, LogRecord } from "../audit/record.ts";
 import type { LogRepair } from "../audit/log_repair.ts";
+import type { ResolveRequest } from "../audit/resolve_file.ts";
 import type { AuditConfig } from "../config/config.ts";
+import type { Msat } from "../domain/amounts.ts";
 import type { Random } from "../env/random.ts";
 import { auditRights } from "./rights.ts";
 import { WorkerHandle } from "./worker_handle.ts";
@@ -17,13 +19,33 @@ export interface AuditOpened {
   readonly pauses: readonly Pause[];
 }
 
-/** The operator paused or resumed while the daemon ran. */
+/** The operator gave a command while the daemon ran. */
+export type ControlEvent = PauseEvent | ResolveEvent;
+
+/** The operator paused or resumed. */
 export interface PauseEvent {
+  readonly kind: "pauses";
   /** What is paused now. */
   readonly pauses: readonly Pause[];
   /** Everything was resumed: the operator has looked, which also ends what stopped by itself. */
   readonly resumed: boolean;
 }
+
+/** The operator says how an open payment ended. */
+export interface ResolveEvent extends ResolveRequest {
+  readonly kind: "resolve";
+}
+
+/** The same where no daemon runs, with what LND said. */
+export interface Resolution extends ResolveRequest {
+  readonly lndSays: string;
+  readonly feeMsat: Msat;
+  /** For the event log. */
+  readonly event: Omit<EventRecord, "atWallMs">;
+}
+
+/** `in-use`: a daemon runs. `not-open`: the payment has ended meanwhile. */
+export type ResolveOutcome = "done" | "in-use" | "not-open";
 
 const recordsPerCall = 2_000;
 
@@ -42,8 +64,8 @@ export class AuditWorker implements AuditSink {
     );
   }
 
-  async open(onPause: (event: PauseEvent) => void): Promise<AuditOpened> {
-    this.handle.onEvent((event) => onPause(event as PauseEvent));
+  async open(onControl: (event: ControlEvent) => void): Promise<AuditOpened> {
+    this.handle.onEvent((event) => onControl(event as ControlEvent));
     return await this.handle.call("open", this.#config) as AuditOpened;
   }
 
@@ -82,5 +104,19 @@ export async function repairLogsInWorker(config: AuditConfig, change: boolean, r
     return await handle.call("repair", config, change) as LogRepair[];
   } finally {
     handle.terminate();
+  }
+}
+
+/** `tightrope resolve` where no daemon runs, in a worker that may touch nothing but the data directory. */
+export async function resolveInWorker(
+  config: AuditConfig,
+  resolution: Resolution,
+  random: Random,
+): Promise<ResolveOutcome> {
+  const worker = new AuditWorker(config, random);
+  try {
+    return await worker.handle.call("resolve", config, resolution) as ResolveOutcome;
+  } finally {
+    await worker.close();
   }
 }

@@ -45,6 +45,21 @@ Deno.test("parseArgs() reads every command", () => {
     },
     "repair": { kind: "repair", configPath: "config.yaml", dryRun: false },
     "repair --config a --dry-run": { kind: "repair", configPath: "a", dryRun: true },
+    "ledger": { kind: "ledger", configPath: "config.yaml", format: "text" },
+    "ledger --json -c a": { kind: "ledger", configPath: "a", format: "json" },
+    "ledger --csv": { kind: "ledger", configPath: "config.yaml", format: "csv" },
+    [`resolve ${"AB".repeat(32)}`]: {
+      kind: "resolve",
+      configPath: "config.yaml",
+      paymentHash: "ab".repeat(32),
+      as: undefined,
+    },
+    [`resolve ${"ab".repeat(32)} --as settled --config a`]: {
+      kind: "resolve",
+      configPath: "a",
+      paymentHash: "ab".repeat(32),
+      as: "settled",
+    },
     "resume": { kind: "resume", configPath: "config.yaml", scope: { kind: "all" } },
     "--version": { kind: "version", text: "tightrope 1.2.3\n" },
     "-V": { kind: "version", text: "tightrope 1.2.3\n" },
@@ -67,6 +82,10 @@ Deno.test("parseArgs() explains what is wrong with a command line", () => {
     "pause --node a --channel 800000x1x0": /cannot be used with/,
     "log": /^Missing required argument 'which'\nSee "tightrope log --help"/,
     "log event": /Allowed choices are events, transactions/,
+    "ledger --json --csv": /cannot be used with/,
+    "resolve": /^Missing required argument 'hash'/,
+    "resolve 5ab7": /A payment hash has 64 hex digits/,
+    [`resolve ${"ab".repeat(32)} --as paid`]: /Allowed choices are settled, failed/,
     "secret now": /^Too many arguments for 'secret'/,
   };
   for (const [line, want] of Object.entries(table)) {
@@ -77,7 +96,10 @@ Deno.test("parseArgs() explains what is wrong with a command line", () => {
 });
 
 for (
-  const line of ["--help", "run --help", "demo --help", "log --help", "secret -h", "pause -h", "resume -h", "repair -h"]
+  const line of [
+    ...["--help", "run --help", "demo --help", "log --help", "secret -h", "pause -h", "resume -h", "ledger -h"],
+    ...["resolve -h", "repair -h"],
+  ]
 ) {
   Deno.test(`parseArgs() prints the help of: ${line}`, async (t) => {
     const command = parse(line);
@@ -91,7 +113,7 @@ for (
 
 Deno.test("every example in a help text is a command that parseArgs() understands", () => {
   const examples = new Set<string>();
-  for (const line of ["--help", "run --help", "demo --help", "log --help", "pause --help"]) {
+  for (const line of ["--help", "run --help", "demo --help", "log --help", "pause --help", "ledger --help"]) {
     const command = parse(line);
     const text = "text" in command ? command.text : "";
     for (

@@ -1,0 +1,252 @@
+import { formatSat, type Sat, sat } from "../domain/amounts.ts";
+import { formatShortChannelId } from "../domain/ids.ts";
+import type {
+  Amounts,
+  ChannelReport,
+  LedgerReport,
+  LndReport,
+  PairReport,
+  PeerReport,
+  TheirReport,
+} from "./ledger_report.ts";
+import { formatTime, type OutputOptions, shortKey, toJson } from "./output.ts";
+import { painter, printable } from "./paint.ts";
+
+/** The report as one JSON object on one line: amounts as numbers, times as ISO 8601. */
+export function formatLedgerJson(report: LedgerReport): string {
+  return toJson(withTimes(report));
+}
+
+/** `…AtWallMs` and `sinceWallMs` become `…At` and `since`. */
+function withTimes(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withTimes);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) =>
+      name.endsWith("WallMs")
+        ? [name.slice(0, -"WallMs".length), new Date(Number(inner)).toISOString()]
+        : [name, withTimes(inner)]
+    ),
+  );
+}
+
+/** The first line of the CSV form. Columns are only ever added at the end. */
+export const ledgerCsvColumns = [
+  "kind",
+  "peer",
+  "peer_alias",
+  "node",
+  "node_alias",
+  "channel_id",
+  "channel_point",
+  "net_sat",
+  "since",
+  "paid_sat",
+  "received_sat",
+  "reserved_sat",
+  "unknown_sat",
+  "foreign_sat",
+  "limit_sat",
+  "left_sat",
+  "payments",
+  "first_payment",
+  "last_payment",
+  "lnd_verdict",
+  "lnd_paid_sat",
+  "lnd_received_sat",
+  "theirs_verdict",
+  "theirs_paid_sat",
+  "theirs_received_sat",
+  "theirs_at",
+] as const;
+
+type Row = Partial<Record<typeof ledgerCsvColumns[number], string | number | bigint | undefined>>;
+
+/**
+ * RFC 4180: a `peer` line for each node of another operator, a `pair` line for each node of yours that deals with it, a `channel`
+ * line for each channel between the two, and an `own` line for each channel between nodes of yours.
+ */
+export function formatLedgerCsv(report: LedgerReport): string {
+  const rows: Row[] = [];
+  for (const peer of report.peers) {
+    const who = { peer: peer.peer, peer_alias: peer.alias };
+    rows.push({
+      ...{ kind: "peer", ...who, ...amountColumns(peer) },
+      ...{ since: isoOf(peer.sinceWallMs), limit_sat: peer.limitSat, left_sat: peer.leftSat },
+    });
+    for (const pair of peer.pairs) {
+      const { lnd, theirs } = pair;
+      const ours = { node: pair.node, node_alias: pair.alias };
+      rows.push({
+        ...{ kind: "pair", ...who, ...ours, ...amountColumns(pair) },
+        ...{ lnd_verdict: lnd.verdict, theirs_verdict: theirs.verdict },
+        ...(lnd.verdict === "unread" ? {} : { lnd_paid_sat: lnd.paidSat, lnd_received_sat: lnd.receivedSat }),
+        ...(theirs.verdict === "none" ? {} : {
+          theirs_paid_sat: theirs.paidSat,
+          theirs_received_sat: theirs.receivedSat,
+          theirs_at: isoOf(theirs.saidAtWallMs),
+        }),
+      });
+      for (const channel of pair.channels) rows.push({ kind: "channel", ...who, ...ours, ...channelColumns(channel) });
+    }
+  }
+  for (const channel of report.own) {
+    rows.push({ kind: "own", peer: channel.peer, node: channel.node, ...channelColumns(channel) });
+  }
+  const lines = rows.map((row) => ledgerCsvColumns.map((column) => csvField(row[column])).join(","));
+  return [ledgerCsvColumns.join(","), ...lines, ""].join("\r\n");
+}
+
+function amountColumns(amounts: Amounts): Row {
+  return {
+    net_sat: amounts.netSat,
+    paid_sat: amounts.paidSat,
+    received_sat: amounts.receivedSat,
+    reserved_sat: amounts.reservedSat,
+    unknown_sat: amounts.unknownSat,
+    foreign_sat: amounts.foreignSat,
+    payments: amounts.payments,
+    first_payment: isoOf(amounts.firstAtWallMs),
+    last_payment: isoOf(amounts.lastAtWallMs),
+  };
+}
+
+function channelColumns(channel: ChannelReport): Row {
+  return {
+    channel_id: channel.channelId && formatShortChannelId(channel.channelId),
+    channel_point: channel.channelPoint,
+    ...amountColumns(channel),
+    limit_sat: channel.limitSat,
+    left_sat: channel.leftSat,
+  };
+}
+
+function isoOf(wallMs: number | undefined): string | undefined {
+  return wallMs === undefined ? undefined : new Date(wallMs).toISOString();
+}
+
+/** A text that a spreadsheet would take for a formula (an alias is anybody's word) is led by an apostrophe. Numbers may be negative. */
+export function csvField(value: string | number | bigint | undefined): string {
+  if (value === undefined) return "";
+  if (typeof value !== "string") return String(value);
+  const text = printable(value);
+  const safe = /^[\s'"]*[=+\-@|%\t\r＝＋－＠]/u.test(text) ? `'${text}` : text;
+  return /[",\r\n]|^\s|\s$/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** For people. */
+export function formatLedgerText(report: LedgerReport, options: OutputOptions): string {
+  const paint = painter(options.colour);
+  const lines: string[] = [];
+  for (const { socket, problem } of report.nodes) {
+    if (problem !== undefined) lines.push(paint("yellow", `LND at ${socket} can't be read: ${printable(problem)}`));
+  }
+  if (report.peers.length === 0) lines.push("No payment to or from another operator's node");
+  for (const peer of report.peers) {
+    const name = `${nameOf(peer.alias, peer.peer)}: ${owes(peer)}`;
+    lines.push("", paint("bold", name), `  ${peer.peer}`);
+    lines.push(`  limit ${formatSat(peer.limitSat)} sat, ${formatSat(peer.leftSat)} left`);
+    for (const pair of peer.pairs) lines.push(...pairLines(pair, paint));
+  }
+  const { owedToYouSat, limitSat, leftSat, youOweSat } = report.total;
+  lines.push(
+    "",
+    `Others owe you ${formatSat(owedToYouSat)} sat (limit ${formatSat(limitSat)}, ${formatSat(leftSat)} left); ` +
+      `you owe others ${formatSat(youOweSat)} sat`,
+  );
+  if (report.own.length > 0) lines.push("", "Between your own nodes (bookkeeping)");
+  for (const channel of report.own) {
+    const { node, peer, payments } = channel;
+    lines.push(
+      `  ${shortKey(node)} with ${shortKey(peer)}  ${channelName(channel).padEnd(15)}  ${amountsText(channel)}` +
+        `  ${payments} payments`,
+    );
+  }
+  return `${lines.join("\n").trim()}\n`;
+}
+
+function owes({ netSat, sinceWallMs }: PeerReport): string {
+  const since = sinceWallMs === undefined ? "" : ` since ${formatTime(sinceWallMs).slice(0, 16)}`;
+  if (netSat > 0n) return `owes you ${formatSat(netSat)} sat${since}`;
+  if (netSat < 0n) return `you owe it ${formatSat(sat(-netSat))} sat${since}`;
+  return "nobody owes anything";
+}
+
+function pairLines(pair: PairReport, paint: ReturnType<typeof painter>): string[] {
+  const row = (who: string, paid: Sat | undefined, received: Sat | undefined, rest: string) =>
+    `    ${who.padEnd(8)}${number(paid)}${number(received)}  ${rest}`.trimEnd();
+  const lines = [
+    `  by your ${nameOf(pair.alias, pair.node)}: ${pair.payments} payments${period(pair)}`,
+    `    ${"".padEnd(8)}${"paid".padStart(16)}${"received".padStart(16)}`,
+    row("log", pair.paidSat, pair.receivedSat, openText(pair)),
+  ];
+  const { lnd, theirs } = pair;
+  lines.push(
+    lnd.verdict === "unread"
+      ? row("LND", undefined, undefined, "not read")
+      : row("LND", lnd.paidSat, lnd.receivedSat, verdictText(lnd, paint)),
+    theirs.verdict === "none"
+      ? row("theirs", undefined, undefined, theirs.meaning)
+      // Their columns, seen from here: what they have received is what you have paid.
+      : row(
+        "theirs",
+        theirs.receivedSat,
+        theirs.paidSat,
+        `${verdictText(theirs, paint)}, signed ${formatTime(theirs.saidAtWallMs).slice(0, 16)}`,
+      ),
+  );
+  for (const channel of pair.channels) {
+    const limit = channel.limitSat === undefined
+      ? ""
+      : `  limit ${formatSat(channel.limitSat)}, ${formatSat(channel.leftSat!)} left`;
+    lines.push(`    channel ${channelName(channel).padEnd(15)} ${amountsText(channel)}${limit}`);
+  }
+  return lines;
+}
+
+function verdictText(
+  report: Exclude<LndReport, { verdict: "unread" }> | Exclude<TheirReport, { verdict: "none" }>,
+  paint: ReturnType<typeof painter>,
+): string {
+  const { verdict, paidDifferenceSat, receivedDifferenceSat, meaning } = report;
+  if (verdict === "agrees") return paint("green", "agrees");
+  const by = `${verdict} by ${signed(paidDifferenceSat)} and ${signed(receivedDifferenceSat)} sat`;
+  return `${paint(verdict === "differs" || verdict === "forged" ? "boldRed" : "yellow", by)}: ${meaning}`;
+}
+
+function openText({ reservedSat, unknownSat, foreignSat }: Amounts): string {
+  const parts =
+    ([["reserved", reservedSat], ["unknown", unknownSat], ["not paid by this log's writer", foreignSat]] as const)
+      .filter(([, amountSat]) => amountSat > 0n).map(([what, amountSat]) => `${formatSat(amountSat)} ${what}`);
+  return parts.join(", ");
+}
+
+function amountsText(amounts: Amounts): string {
+  const open = openText(amounts);
+  return `paid ${formatSat(amounts.paidSat)}, received ${formatSat(amounts.receivedSat)}${
+    open === "" ? "" : `, ${open}`
+  }, ` +
+    `net ${signed(amounts.netSat)}`;
+}
+
+function period({ firstAtWallMs, lastAtWallMs }: Amounts): string {
+  if (firstAtWallMs === undefined || lastAtWallMs === undefined) return "";
+  return `, ${formatTime(firstAtWallMs).slice(0, 16)} to ${formatTime(lastAtWallMs).slice(0, 16)} UTC`;
+}
+
+function channelName({ channelId }: ChannelReport): string {
+  return channelId === undefined ? "not known" : formatShortChannelId(channelId);
+}
+
+function nameOf(alias: string, key: string): string {
+  const shown = printable(alias);
+  return shown === "" ? shortKey(key) : `${shown} (${shortKey(key)})`;
+}
+
+function number(amountSat: Sat | undefined): string {
+  return (amountSat === undefined ? "" : formatSat(amountSat)).padStart(16);
+}
+
+function signed(amountSat: Sat): string {
+  return amountSat < 0n ? `-${formatSat(sat(-amountSat))}` : formatSat(amountSat);
+}
