@@ -73,7 +73,7 @@ export type NoteRecord = ClockRecord | RepairedRecord | RebuiltRecord | Statemen
 /** Everything that a transaction log holds. */
 export type LogRecord = TransactionRecord | NoteRecord;
 
-/** The wall clock was set while the program ran, or the machine slept: no limit's period ages by that. */
+/** The wall clock was set while the program ran, or the machine slept, or it went back while nothing ran: no period ages by that. */
 export interface ClockRecord {
   readonly kind: "clock";
   /** By the clock as it is now. */
