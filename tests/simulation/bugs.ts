@@ -165,7 +165,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["answers-lost", "streams-end", "requests-late"],
     within: 100,
-    seed: 6,
+    seed: 2,
   },
   {
     name: "count-only-settled",
@@ -180,7 +180,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["lnd-hang", "payment-stuck", "answers-lost", "disk-slow"],
     within: 300,
-    seed: 90,
+    seed: 3,
   },
   {
     name: "position-of-settled-only",
@@ -200,7 +200,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["lnd-hang", "payment-stuck", "answers-lost", "disk-slow"],
     within: 100,
-    seed: 15,
+    seed: 1,
   },
   {
     name: "skip-hash-check",
@@ -216,7 +216,7 @@ export const bugs: readonly KnownBug[] = [
     faults: [],
     peer: "asks-again",
     within: 30,
-    seed: 1,
+    seed: 6,
   },
   {
     name: "skip-proof",
@@ -233,7 +233,7 @@ export const bugs: readonly KnownBug[] = [
     faults: [],
     peer: "claims-node",
     within: 30,
-    seed: 1,
+    seed: 3,
   },
   {
     name: "forget-min-time",
@@ -242,7 +242,7 @@ export const bugs: readonly KnownBug[] = [
     faults: [],
     peer: "asks",
     within: 40,
-    seed: 5,
+    seed: 3,
   },
   {
     name: "forget-count",
@@ -251,7 +251,7 @@ export const bugs: readonly KnownBug[] = [
     faults: [],
     peer: "asks",
     within: 30,
-    seed: 1,
+    seed: 2,
   },
   {
     name: "forget-net-outflow",
@@ -259,7 +259,7 @@ export const bugs: readonly KnownBug[] = [
     bug: { name: "forget-net-outflow", config: settings(() => ({ maxNetOutflowSat: sat(1_000_000_000) })) },
     faults: [],
     within: 60,
-    seed: 4,
+    seed: 12,
   },
   {
     name: "ignore-share-rule",
@@ -270,7 +270,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: [],
     within: 40,
-    seed: 4,
+    seed: 5,
   },
   {
     name: "ignore-maximum",
@@ -294,7 +294,7 @@ export const bugs: readonly KnownBug[] = [
     faults: ["stuck-htlc"],
     peer: "asks",
     within: 1_000,
-    seed: 68,
+    seed: 94,
   },
   {
     name: "wrong-channel",
@@ -320,7 +320,7 @@ export const bugs: readonly KnownBug[] = [
     bug: payAgain(),
     faults: ["crash", "lnd-hang", "payment-stuck", "lnd-slow"],
     within: 300,
-    seed: 42,
+    seed: 78,
   },
   {
     name: "free-on-not-found",
@@ -335,7 +335,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["requests-late"],
     within: 300,
-    seed: 54,
+    seed: 19,
   },
   {
     name: "forget-open-invoices",
@@ -377,7 +377,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["paused"],
     within: 20,
-    seed: 1,
+    seed: 2,
   },
   {
     name: "never-cancel",
@@ -416,7 +416,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["crash", "orderly-stop"],
     within: 20,
-    seed: 1,
+    seed: 8,
   },
   {
     name: "ignore-history",
@@ -427,7 +427,7 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["backup-restored"],
     within: 30,
-    seed: 3,
+    seed: 1,
   },
   {
     name: "ignore-fee-and-hops",
@@ -442,6 +442,6 @@ export const bugs: readonly KnownBug[] = [
     },
     faults: ["lnd-contradicts"],
     within: 30,
-    seed: 4,
+    seed: 1,
   },
 ];
