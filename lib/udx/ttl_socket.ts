@@ -101,13 +101,14 @@ class TtlSocket implements DatagramSocket {
         this.#socket.setTTL(ttl);
         this.#ttl = ttl;
       }
-      this.#sending++;
       this.#socket.send(bytes, to.port, to.hostname, (error, count) => {
         if (error) sent.reject(error);
         else sent.resolve(count);
         this.#sent();
       });
+      this.#sending++;
     } catch (error) {
+      // The TTL or the port, which another peer may have named, is none.
       sent.reject(error);
     }
   }

@@ -77,3 +77,15 @@ Deno.test("openTtlSocket() says why it can't bind", async () => {
   await socket.close();
   openTtlSocket(taken).close();
 });
+
+Deno.test("UDXSocket with a TTL goes on after a packet to a port that is none", async () => {
+  const udx = new UDX();
+  const [a, b] = [punching(udx), punching(udx)];
+  const got = take(b, 2);
+  a.trySend(Uint8Array.of(1), portOf(b), "127.0.0.1", 5);
+  assert.equal(await a.send(Uint8Array.of(0), 0, "127.0.0.1"), false);
+  assert.equal(await a.send(Uint8Array.of(0), 65_536, "127.0.0.1", 5), false);
+  a.trySend(Uint8Array.of(2), portOf(b), "127.0.0.1", 64);
+  assert.deepEqual(await got, [1, 2]);
+  await Promise.all([a.close(), b.close()]);
+});
