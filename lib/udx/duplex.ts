@@ -286,7 +286,8 @@ export class UDXStream extends Duplex implements SocketStream, Waiter {
 
   /** Resolves with true when all that was written has been acknowledged, with false if the stream closes first. */
   async flush(): Promise<boolean> {
-    if (!await Writable.drained(this) || this.destroying) return false;
+    // Not `destroying`: once both ends have finished it is set, while the last packets are still under way.
+    if (!await Writable.drained(this) || this.#machine.closed) return false;
     const untilBytes = this.#machine.writtenBytes;
     if (this.#machine.acknowledgedBytes >= untilBytes) return true;
     return await new Promise((resolve) => this.#flushes.push({ untilBytes, resolve }));
@@ -388,7 +389,8 @@ export class UDXStream extends Duplex implements SocketStream, Waiter {
         if (this.#unread.empty) this.push(null);
         return;
       case "message":
-        this.emit("message", toBuffer(event.bytes));
+        // A copy: whoever keeps a message needn't keep all that arrived with it.
+        this.emit("message", toBuffer(event.bytes.slice()));
         return;
       case "drain":
         this.#continueWrite(null);
@@ -494,6 +496,8 @@ export class UDXStream extends Duplex implements SocketStream, Waiter {
     this.#previousSocket = null;
     socket?.removeStream(this);
     previous?.removeStream(this);
+    // What closes the stream may be what acknowledges everything.
+    this.#resolveFlushes();
     for (const { resolve } of this.#flushes.splice(0)) resolve(false);
     this.#remoteChange?.reject(new Error("Stream is closed"));
     this.#remoteChange = null;

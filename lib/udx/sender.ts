@@ -242,6 +242,8 @@ export class Sender<R extends Route> {
 
   /** Acts on a deadline that has passed; without one it does nothing. */
   handleTimeout(nowMs: number): void {
+    // The owner asks for packets now, or when its socket has room: to be told again at once would be of no use.
+    if (nowMs >= this.#pacedUntilMs) this.#pacedUntilMs = Infinity;
     if (nowMs >= this.#reorderAtMs) this.#detectLoss(nowMs);
     if (nowMs < this.#timerAtMs) return;
     switch (this.#timer) {

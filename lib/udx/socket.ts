@@ -86,6 +86,8 @@ const MAX_PENDING_ANSWERS = 2 * MAX_PENDING_SENDS;
 /** Failing receives in a row after which the socket pauses between them. */
 const MAX_RECEIVE_ERRORS = 16;
 const RECEIVE_ERROR_PAUSE_MS = 100;
+/** The longest that timers wait. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 /** A timer that is so late tells of a process that stood still. */
 const LATE_MS = 5;
 
@@ -171,7 +173,8 @@ export class DeadlineTimer {
   #start(atMs: number): void {
     if (this.#handle !== null) clearTimeout(this.#handle);
     this.#firesAtMs = atMs;
-    this.#handle = setTimeout(() => this.#fire(), Math.max(Math.ceil(atMs - monotonicMs()), 0));
+    const delayMs = Math.min(Math.max(Math.ceil(atMs - monotonicMs()), 0), MAX_TIMER_MS);
+    this.#handle = setTimeout(() => this.#fire(), delayMs);
   }
 
   #fire(): void {
@@ -190,8 +193,10 @@ export class DeadlineTimer {
 export class TimedDeadlines {
   readonly #deadlines = new Deadlines();
   readonly #timer = new DeadlineTimer(() => this.#onTime());
+  readonly #pause = new DeadlineTimer(() => this.#readFirst());
   readonly #onRead = () => this.#onDue();
-  readonly #readFirst = () => afterBatch(this.#onRead);
+  /** The time has come, and what has arrived is being read. */
+  #isReading = false;
 
   /** `dueAtMs` of `monotonicMs()`; Infinity for never. */
   set(deadline: Deadline, dueAtMs: number): void {
@@ -201,7 +206,10 @@ export class TimedDeadlines {
 
   clear(deadline: Deadline): void {
     this.#deadlines.clear(deadline);
-    if (this.#deadlines.nextMs === Infinity) this.#timer.clear();
+    if (this.#deadlines.nextMs < Infinity) return;
+    this.#timer.clear();
+    this.#pause.clear();
+    this.#isReading = false;
   }
 
   /**
@@ -209,11 +217,19 @@ export class TimedDeadlines {
    * the event loop lets it look for datagrams.
    */
   #onTime(): void {
-    if (monotonicMs() - this.#deadlines.nextMs < LATE_MS) this.#readFirst();
-    else setTimeout(this.#readFirst, 1);
+    if (this.#isReading) return;
+    this.#isReading = true;
+    const nowMs = monotonicMs();
+    if (nowMs - this.#deadlines.nextMs < LATE_MS) this.#readFirst();
+    else this.#pause.set(nowMs + 1);
+  }
+
+  #readFirst(): void {
+    afterBatch(this.#onRead);
   }
 
   #onDue(): void {
+    this.#isReading = false;
     const nowMs = monotonicMs();
     for (const { waiter } of this.#deadlines.takeDue(nowMs)) {
       try {
@@ -356,7 +372,7 @@ export class UDXSocket extends EventEmitter {
     let slab = new Uint8Array(SLAB_BYTES);
     let used = 0;
     let errors = 0;
-    while (!this.#closed) {
+    while (this.#connection !== null) {
       try {
         if (used + MAX_DATAGRAM_BYTES > SLAB_BYTES) {
           slab = new Uint8Array(SLAB_BYTES);
@@ -364,11 +380,12 @@ export class UDXSocket extends EventEmitter {
         }
         const [datagram, from] = await connection.receive(slab.subarray(used, used + MAX_DATAGRAM_BYTES));
         errors = 0;
-        if (this.#closed) break;
+        // What is still to be sent holds up closing; nobody listens meanwhile.
+        if (this.#closed) continue;
         used += datagram.length;
         this.#received(datagram, from as Deno.NetAddr);
       } catch (error) {
-        if (this.#closed || error instanceof Deno.errors.BadResource) break;
+        if (this.#connection === null || error instanceof Deno.errors.BadResource) break;
         // A receive can fail for one peer's sake (ICMP on Windows); the socket goes on, but never spins.
         if (++errors >= MAX_RECEIVE_ERRORS) await new Promise((resolve) => setTimeout(resolve, RECEIVE_ERROR_PAUSE_MS));
       }
@@ -389,7 +406,8 @@ export class UDXSocket extends EventEmitter {
     const remote = { host, family, port: from.port };
     try {
       if (this.udx.handleDatagram(this, datagram, remote)) return;
-      this.emit("message", Buffer.from(datagram.buffer, datagram.byteOffset, datagram.length), remote);
+      // A copy: whoever keeps a message needn't keep all that arrived with it.
+      this.emit("message", Buffer.from(datagram.slice().buffer), remote);
     } catch (error) {
       throwLater(error);
     }
@@ -408,11 +426,15 @@ export class UDXSocket extends EventEmitter {
     if (this.#closed || this.#closing === null || this.busy) return this.#closed;
     this.#closed = true;
     this.#pauseTimer.clear();
-    const connection = this.#connection;
-    if (connection === null) this.emit("close");
+    if (this.#connection === null) this.emit("close");
     // What is still to be sent goes first.
-    else if (this.#sending === null) connection.close();
+    else if (this.#sending === null) this.#shut(this.#connection);
     return true;
+  }
+
+  #shut(connection: DatagramSocket): void {
+    this.#connection = null;
+    connection.close();
   }
 
   addStream(stream: SocketStream): void {
@@ -553,7 +575,7 @@ export class UDXSocket extends EventEmitter {
       this.#nextSend = 0;
     }
     if (send !== undefined) this.#give(connection, send);
-    else if (this.#closed) connection.close();
+    else if (this.#closed) this.#shut(connection);
   }
 
   /** Lets streams send in the order in which they came, while there is room. */

@@ -215,6 +215,22 @@ Deno.test("UDXStream.flush(): true when acknowledged, false when closed first or
   assert.equal(await flushed, false);
 });
 
+Deno.test("UDXStream.flush(): true also when what acknowledges everything closes the stream", async () => {
+  await using scene = new Scene();
+  const { a, b } = scene;
+  b.resume();
+  a.resume();
+  const ended = new Promise((resolve) => a.once("end", resolve));
+  b.end();
+  await ended;
+  a.write("the last words");
+  const flushes = [a.flush()];
+  a.end();
+  flushes.push(a.flush());
+  await closed(a, b);
+  assert.deepEqual(await Promise.all(flushes), [true, true]);
+});
+
 Deno.test("UDXStream refuses connections that can't be", async () => {
   await using scene = new Scene();
   const { udx, a, sockets } = scene;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import * as fc from "fast-check";
 import { Deadline, Deadlines } from "../../lib/udx/deadlines.ts";
-import { monotonicMs, TimedDeadlines } from "../../lib/udx/socket.ts";
+import { DeadlineTimer, monotonicMs, TimedDeadlines } from "../../lib/udx/socket.ts";
 
 const noone = { handleDeadline: () => {} };
 
@@ -78,4 +79,25 @@ Deno.test("TimedDeadlines calls everybody whose deadline has come, also after on
   removeEventListener("error", onError);
   assert.deepEqual(calls.sort(), ["a", "b", "c", "last"]);
   assert.deepEqual(uncaught, Array(3).fill("a bug of its own"));
+});
+
+Deno.test("TimedDeadlines leaves no timer behind when the last deadline is cleared, however late it is", async () => {
+  const deadlines = new TimedDeadlines();
+  const deadline = new Deadline({ handleDeadline: () => assert.fail("it was cleared") });
+  // As late as if the process had stood still: what has arrived is to be read first.
+  deadlines.set(deadline, monotonicMs() - 100);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  deadlines.clear(deadline);
+});
+
+Deno.test("DeadlineTimer waits for what lies further ahead than the system's timers reach", async () => {
+  const warnings: string[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning.name);
+  process.on("warning", onWarning);
+  const timer = new DeadlineTimer(() => {});
+  timer.set(monotonicMs() + 2 ** 32);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  timer.clear();
+  process.off("warning", onWarning);
+  assert.deepEqual(warnings, []);
 });

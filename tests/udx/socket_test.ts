@@ -120,6 +120,48 @@ Deno.test("UDXSocket gives the system one datagram after the other, and the last
   assert.deepEqual([given, closed], [[1, 2, 3, 4], true]);
 });
 
+Deno.test("UDXSocket says that it is closed only when it is, whatever arrives before", async () => {
+  for (const isError of [false, true]) {
+    const taken = Promise.withResolvers<number>();
+    const gone = Promise.withResolvers<never>();
+    let arrive = Promise.withResolvers<[Uint8Array, Deno.Addr]>();
+    const events: string[] = [];
+    const udx = new UDX({
+      listenDatagram: () => ({
+        addr: { transport: "udp", hostname: LOOPBACK, port: 1 },
+        send: () => taken.promise,
+        receive: () => Promise.race([arrive.promise, gone.promise]),
+        close: () => {
+          events.push("system");
+          gone.reject(new Deno.errors.BadResource());
+        },
+      }),
+    });
+    const socket = bound(udx);
+    socket.on("close", () => events.push("close"));
+    socket.on("message", () => events.push("message"));
+    socket.trySend(Uint8Array.of(1), 1, LOOPBACK);
+    const closed = socket.close();
+    const arriving = arrive;
+    arrive = Promise.withResolvers();
+    if (isError) arriving.reject(new Error("ICMP"));
+    else arriving.resolve([Uint8Array.of(2), { transport: "udp", hostname: LOOPBACK, port: 2 }]);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(events, [], "one datagram is still to be sent");
+    taken.resolve(1);
+    await closed;
+    assert.deepEqual(events, ["system", "close"]);
+  }
+});
+
+Deno.test("UDXSocket and UDXStream give messages memory of their own, not all that arrived with them", async () => {
+  await using pair = new Loopback();
+  const messages = Promise.all([once<Uint8Array>(pair.sockets[1], "message"), once<Uint8Array>(pair.b, "message")]);
+  pair.sockets[0].trySend(new Uint8Array(40), portOf(pair.sockets[1]), LOOPBACK);
+  pair.a.trySend(new Uint8Array(50));
+  assert.deepEqual((await messages).map((message) => message.buffer.byteLength), [40, 50]);
+});
+
 Deno.test("UDXSocket without a host takes IPv4 and IPv6, and names IPv4 peers by their IPv4 address", async () => {
   const udx = new UDX();
   const [dual, four] = [udx.createSocket(), bound(udx)];

@@ -309,3 +309,13 @@ Deno.test("StreamMachine goes on probing when repetitions get lost as well", () 
   assert.equal(pair.a.machine.timeouts, 0);
   assert.ok(pair.nowMs - startedMs < 1000, `${pair.nowMs - startedMs} ms`);
 });
+
+Deno.test("StreamMachine that is told of a paced packet's time, but not asked for it, doesn't name that time again", () => {
+  const pair = new Pair({ latencyMs: 20 });
+  const { machine } = pair.a;
+  machine.write(pattern(2_000_000));
+  assert.ok(pair.run(() => machine.congestion.pacingRatePerMs < Infinity && machine.pollTimeout() < pair.nowMs + 5));
+  const dueAtMs = machine.pollTimeout();
+  machine.handleTimeout(dueAtMs);
+  assert.ok(machine.pollTimeout() > dueAtMs);
+});
