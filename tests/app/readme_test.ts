@@ -24,10 +24,13 @@ const ends: readonly [RegExp, (config: string, args: readonly string[]) => Promi
     await program.event({ kind: "node-up" });
     assert.equal((await program.stop()).code, 0, program.stderr.join("\n"));
   }],
-  [/^(--config \S+ --check|(log (events|transactions)|pause( --channel \S+)?|resume|repair --dry-run) --config .*)$/, async (_config, args) => {
-    const { code, stderr } = await runProgram(...args);
-    assert.deepEqual([code, stderr], [0, ""]);
-  }],
+  [
+    /^(--config \S+ --check|(log (events|transactions)|pause( --channel \S+)?|resume|ledger( --csv)?|repair --dry-run) --config .*)$/,
+    async (_config, args) => {
+      const { code, stderr } = await runProgram(...args);
+      assert.deepEqual([code, stderr], [0, ""]);
+    },
+  ],
 ];
 
 Deno.test("every `tightrope …` command in the README does what it is there for", async (t) => {
@@ -38,7 +41,7 @@ Deno.test("every `tightrope …` command in the README does what it is there for
   const node = await cluster.node("alice");
   const config = cluster.configFile({ name: "readme", nodes: [node] });
   // The logs exist once the daemon has run.
-  const daemonFirst = (command: string) => / (log|pause|resume|repair) /.test(command) ? 1 : 0;
+  const daemonFirst = (command: string) => / (log|ledger|pause|resume|repair) /.test(command) ? 1 : 0;
   for (const command of commands.toSorted((a, b) => daemonFirst(a) - daemonFirst(b))) {
     await t.step(command, async () => {
       const text = command.replace(/^tightrope /, "").replace(/\S*config\.yaml/, config);

@@ -170,6 +170,13 @@ Deno.test("decodeEvent() refuses what is no event", () => {
 Deno.test("notes about the log itself are read back as they were written", () => {
   const notes: readonly LogRecord[] = [
     { kind: "clock", atWallMs: startWallMs, jumpMs: -86_400_000 },
+    {
+      ...{ kind: "statement", atWallMs: startWallMs, node: node("B"), alias: "bob", peer: node("A"), count: 3 },
+      ...{ paidSat: sat(0), receivedSat: sat(2_100_000_000_000_000n), openSat: sat(7) },
+      ...{ logLength: 9, logTreeHash: "", saidAtWallMs: startWallMs + 1, signature: "dh515omptcy3" },
+    },
+    { ...record("settled", 1), reason: "by hand" } as LogRecord,
+    { ...record("foreign", 1), reason: "by hand" } as LogRecord,
     { kind: "repaired", atWallMs: startWallMs, reason: "it was short", keptRecords: 17, setAside: "log.damaged-1" },
     {
       ...{ kind: "repaired", atWallMs: startWallMs, reason: "it was short", keptRecords: 0, setAside: "" },

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { EventRecord, NoteRecord, TransactionRecord } from "../../lib/audit/record.ts";
+import { recordToJson } from "../../lib/audit/record_codec.ts";
 import { exitCodeOf } from "../../lib/cli/exit_codes.ts";
 import {
   formatError,
@@ -64,6 +65,11 @@ const transactions: readonly TransactionRecord[] = [
 const notes: readonly NoteRecord[] = [
   { kind: "clock", atWallMs, jumpMs: -3_600_000 },
   {
+    ...{ kind: "statement", atWallMs, node: base.peer, alias: "bob", peer: base.node, count: 3 },
+    ...{ paidSat: sat(1_000_000), receivedSat: sat(20), openSat: sat(0) },
+    ...{ logLength: 9, logTreeHash: "", saidAtWallMs: atWallMs, signature: "dh515omptcy3" },
+  },
+  {
     ...{ kind: "repaired", atWallMs, reason: "it had 17 records, but had 23", keptRecords: 17 },
     setAside: "transaction-log.damaged-1",
     historyFromWallMs: atWallMs - 1,
@@ -74,13 +80,15 @@ const notes: readonly NoteRecord[] = [
 Deno.test("notes about the log itself are written for people and as JSON", () => {
   assert.deepEqual(notes.map((note) => formatRecordText(note, { colour: false }).replace(/^\S+ \S+ +/, "")), [
     "log    clock      the clock was set 3600 s back",
+    `log    statement  ${base.peer.slice(0, 10)}… says that it has paid ${base.node.slice(0, 10)}… 1,000,000 sat and ` +
+    "received 20 sat",
     "log    repaired   begun anew, since it had 17 records, but had 23; 17 records were kept; the damaged log lies in " +
     "transaction-log.damaged-1",
     `log    rebuilt    all payments that node ${base.node.slice(0, 10)}… lists are in this log`,
   ]);
   for (const note of notes) {
-    const json = JSON.parse(formatRecordJson(note));
-    assert.deepEqual(fromStored({ v: 1, ...json }), note);
+    assert.doesNotThrow(() => JSON.parse(formatRecordJson(note)));
+    assert.deepEqual(fromStored(recordToJson(note)), note);
   }
 });
 

@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { isResolveWaiting, requestResolve, takeResolve, withdrawResolve } from "../../lib/audit/resolve_file.ts";
+import { TightropeError } from "../../lib/domain/errors.ts";
+import { hash } from "./records.ts";
+import { inTempFolder } from "./temp_folder.ts";
+
+Deno.test("the operator's word about a payment is taken once, as it was given", async () => {
+  await inTempFolder((folder) => {
+    const paths = { resolveFile: `${folder}/resolve` };
+    assert.equal(takeResolve(paths), undefined);
+    requestResolve(paths, { paymentHash: hash(1), as: "settled" });
+    assert.ok(isResolveWaiting(paths));
+    assert.deepEqual(takeResolve(paths), { paymentHash: hash(1), as: "settled" });
+    assert.equal(takeResolve(paths), undefined);
+    requestResolve(paths, { paymentHash: hash(2), as: "failed" });
+    withdrawResolve(paths);
+    assert.equal(isResolveWaiting(paths), false);
+    withdrawResolve(paths);
+    return Promise.resolve();
+  });
+});
+
+Deno.test("what isn't understood is dropped, and changes nothing", async () => {
+  await inTempFolder((folder) => {
+    const paths = { resolveFile: `${folder}/resolve` };
+    const good = { v: 1, paymentHash: hash(1), as: "failed" };
+    const bad = [
+      "",
+      "{",
+      "null",
+      "7",
+      JSON.stringify({ ...good, v: 2 }),
+      JSON.stringify({ ...good, as: "paid" }),
+      JSON.stringify({ ...good, paymentHash: "ab" }),
+      JSON.stringify({ ...good, more: "x".repeat(5_000) }),
+    ];
+    for (const text of bad) {
+      Deno.writeTextFileSync(paths.resolveFile, text);
+      assert.equal(takeResolve(paths), undefined, text);
+      assert.equal(isResolveWaiting(paths), false);
+    }
+    assert.throws(
+      () => requestResolve({ resolveFile: `${folder}/nowhere/resolve` }, { paymentHash: hash(1), as: "failed" }),
+      (error) => error instanceof TightropeError && error.code === "temporary",
+    );
+    return Promise.resolve();
+  });
+});

@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { msat, sat, satToMsat } from "../../lib/domain/amounts.ts";
+import { type LndView, notFoundGraceMs, whyNotResolve } from "../../lib/policy/resolve.ts";
+
+const expiresAtWallMs = 1_000_000;
+
+Deno.test("whyNotResolve() lets nobody overrule what LND knows", () => {
+  const settled: LndView = { kind: "settled", amountMsat: satToMsat(sat(1)), feeMsat: msat(0), routes: [] };
+  const table: [LndView, afterExpiryMs: number, settled: boolean, failed: boolean][] = [
+    [settled, 0, true, false],
+    [{ kind: "failed", failure: "timeout" }, 0, false, true],
+    [{ kind: "in-flight" }, 1e9, false, false],
+    [{ kind: "not-found" }, -1, false, false],
+    [{ kind: "not-found" }, notFoundGraceMs - 1, false, false],
+    [{ kind: "not-found" }, notFoundGraceMs, false, true],
+    [{ kind: "unreachable", why: "gone" }, -1, true, true],
+  ];
+  for (const [view, afterMs, ...allowed] of table) {
+    const question = { view, wallMs: expiresAtWallMs + afterMs, expiresAtWallMs };
+    const got = (["settled", "failed"] as const).map((as) => whyNotResolve({ ...question, as }) === undefined);
+    assert.deepEqual(got, allowed, `${view.kind} ${afterMs}`);
+  }
+});
