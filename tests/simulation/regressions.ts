@@ -1,0 +1,56 @@
+import type { InstancePlan, Plan } from "./plan.ts";
+
+/** Worlds that once broke a rule, shrunk, with what was wrong. Plans, since a seed means another world when more is drawn. */
+export interface Regression {
+  readonly what: string;
+  readonly plan: Plan;
+}
+
+const plain: InstancePlan = {
+  requireNodeProof: true,
+  base: {
+    minTransactionSize: 10_000,
+    maxTransactionSize: 5_000_000,
+    minTimeBetweenPaymentsMs: 0,
+    maxTransactionsPerPeriod: 1_000,
+    maxTransactionsPeriodMs: 14_400_000,
+    maxAmountPerPeriod: 1_000_000_000,
+    maxAmountPeriodMs: 14_400_000,
+    periodKind: "rolling",
+    balancePoint: 0.5,
+    deadzone: 0.1,
+    refreshRateMs: 60_000,
+    maxNetOutflow: 100_000_000,
+  },
+  byNode: {},
+  byChannel: {},
+  maxNetOutflowTotalSat: 100_000_000,
+};
+
+const pair = {
+  nodes: ["alice", "bob"].map((alias, instance) => ({ alias, version: "0.18.5-beta", instance })),
+  instances: [plain, plain],
+  channels: [{ from: 0, to: 1, capacitySat: 2_000_000, pushSat: 200_000, aliases: false }],
+} as const;
+
+export const regressions: readonly Regression[] = [
+  {
+    what: "the simulated network: a channel opened while its peer was offline left the older one inactive for ever",
+    plan: {
+      seed: 100_300,
+      ...pair,
+      steps: [
+        { kind: "peer-offline", atMs: 0, nodes: [0, 1], forMs: 600_000 },
+        {
+          kind: "channel-opened",
+          atMs: 20_000,
+          from: 0,
+          to: 1,
+          capacitySat: 500_000,
+          pushSat: 250_000,
+          aliases: false,
+        },
+      ],
+    },
+  },
+];
