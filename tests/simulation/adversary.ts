@@ -50,7 +50,7 @@ const lies = [
   ...["amount-tiny", "amount-zero", "amount-huge", "amount-above-share", "amount-of-invoice", "invoice-without-amount"],
   ...["tag-of-channel", "tag-of-session", "tag-of-request", "tag-of-amount", "no-tag", "channel-of-others"],
   ...["channel-unknown", "other-channel", "own-other-node", "merchant", "victims-shop", "expires-soon", "expires-late"],
-  ...["cltv", "known-hash", "reflected", "replayed", "same-request", "twisted", "unproven-session"],
+  ...["cltv", "known-hash", "reflected", "replayed", "same-request", "twisted", "twisted", "unproven-session"],
 ] as const;
 
 const maxKept = 48;
@@ -587,7 +587,9 @@ export class Adversary implements Participant {
   #ask(first: Connection, dice: Dice): void {
     const world = this.#world;
     const { network } = world;
-    const chosen = new Set(dice.chance(60) ? [] : Array.from({ length: dice.between(1, 2) }, () => dice.pick(lies)));
+    const chosen = new Set(
+      dice.chance(55) ? [] : Array.from({ length: dice.chance(75) ? 1 : 2 }, () => dice.pick(lies)),
+    );
     const connection = chosen.has("unproven-session") ? this.#anyConnection(dice) ?? first : first;
     const { sessionId, victim } = connection;
     if (sessionId === undefined || connection.session.phase.kind !== "open") return;
@@ -752,10 +754,12 @@ export class Adversary implements Participant {
       () => this.#proof(connection, claimed, own),
       () => this.#proof(connection, claimed, own, true),
       () => captured.length > 0 ? dice.pick(captured).proof : "",
+      () => captured.length > 0 ? dice.pick(captured).proof : "",
+      () => captured.at(-1)?.proof ?? "",
       () => this.#proofs.length > 0 ? dice.pick(this.#proofs).proof : "",
       () => "",
       () => "y".repeat(104),
-    ][dice.below(6)]!();
+    ][dice.below(8)]!();
     const lie = { proof, alias: world.nameOf(claimed), ...(dice.chance(30) ? { paused: true } : {}) };
     this.#sayHello(connection, claimed, lie);
     const channel = world.channels.find(({ nodes }) =>

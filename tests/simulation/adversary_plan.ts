@@ -104,8 +104,7 @@ export const manners = [
 
 export type Manner = typeof manners[number];
 
-/** @param untilMs when the world's faults end */
-export function drawAdversary(seed: number, untilMs: number): AdversaryPlan {
+export function drawAdversary(seed: number): AdversaryPlan {
   const random = new SeededRandom(seed ^ 0xadd5a7);
   const below = (n: number) => random.below(n);
   const pick = <T>(list: readonly T[]) => list[below(list.length)]!;
@@ -126,7 +125,7 @@ export function drawAdversary(seed: number, untilMs: number): AdversaryPlan {
   const draw = (count: number, mostMs: number, from: readonly AttackKind[]): Attack[] =>
     Array.from({ length: count }, () => ({ atMs: 2_000 + below(mostMs), kind: pick(from), seed: random.uint32() }))
       .sort((a, b) => a.atMs - b.atMs);
-  const attacks = draw(spread(8, 50), Math.max(untilMs, spread(20_000, 1_800_000)), kinds);
+  const attacks = draw(spread(8, 50), spread(30_000, 3_600_000), kinds);
   const later = some(harmlessKinds, 50);
   return {
     seed,

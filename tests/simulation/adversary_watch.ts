@@ -13,6 +13,7 @@ export class AdversaryWatch {
   readonly #world: World;
   readonly #nodes: () => readonly NodePubkey[];
   readonly #minutes = new WeakMap<SimInstance, Minute>();
+  readonly #limits = new Map<SimInstance, { readonly nodeSat: number; readonly totalSat: number }>();
   #steps = 0;
 
   constructor(world: World, nodes: () => readonly NodePubkey[]) {
@@ -30,6 +31,7 @@ export class AdversaryWatch {
     if (state === undefined) return;
     this.#checkWork(instance, state, event, effects);
     if (effects.some((effect) => effect.kind === "call" && effect.call.method === "pay")) this.#checkLoss(instance);
+    this.#limitsOf(instance);
     if (this.#steps++ % 64 === 0) this.#checkMemory(instance, state);
   }
 
@@ -39,7 +41,8 @@ export class AdversaryWatch {
 
   /** By what the nodes themselves say: all that went to its nodes or is on its way, less what came back. */
   #checkLoss(instance: SimInstance): void {
-    const { network, plan, watch } = this.#world;
+    const { network } = this.#world;
+    const limits = this.#limitsOf(instance);
     let totalSat = 0;
     for (const thief of this.#nodes()) {
       let outMsat = 0n;
@@ -56,20 +59,33 @@ export class AdversaryWatch {
         }
       }
       const outSat = Number(outMsat / 1_000n);
-      const most = Math.max(0, ...instance.nodes.map((node) => watch.settingsOf(instance, node).maxNetOutflow));
-      if (outSat > most) {
-        this.#fail("an adversary gets no more than maxNetOutflow", instance, `${outSat} of ${most} sat`);
+      if (outSat > limits.nodeSat) {
+        this.#fail("an adversary gets no more than maxNetOutflow", instance, `${outSat} of ${limits.nodeSat} sat`);
       }
       totalSat += Math.max(0, outSat);
     }
-    const most = plan.instances[instance.index]!.maxNetOutflowTotalSat;
-    if (totalSat > most) {
+    if (totalSat > limits.totalSat) {
       this.#fail(
         "an adversary with several nodes gets no more than maxNetOutflowTotal",
         instance,
-        `${totalSat} of ${most} sat`,
+        `${totalSat} of ${limits.totalSat} sat`,
       );
     }
+  }
+
+  /** The most that its operator ever allowed: what was out before a limit was lowered stays out. */
+  #limitsOf(instance: SimInstance): { readonly nodeSat: number; readonly totalSat: number } {
+    const { watch, settings } = this.#world;
+    const before = this.#limits.get(instance) ?? { nodeSat: 0, totalSat: 0 };
+    const now = {
+      nodeSat: Math.max(
+        before.nodeSat,
+        ...instance.nodes.map((node) => watch.settingsOf(instance, node).maxNetOutflow),
+      ),
+      totalSat: Math.max(before.totalSat, settings[instance.index]!.maxNetOutflowTotalSat),
+    };
+    this.#limits.set(instance, now);
+    return now;
   }
 
   /** What a balancer keeps is bounded by its channels and its connections, whatever comes in. */
@@ -115,7 +131,7 @@ export class AdversaryWatch {
     }
     let minute = this.#minutes.get(instance);
     if (minute === undefined || this.#world.atMs - minute.sinceMs >= 60_000) {
-      minute = { sinceMs: this.#world.atMs, counts: new Map() };
+      minute = { sinceMs: this.#world.atMs, payments: 0, counts: new Map() };
       this.#minutes.set(instance, minute);
     }
     let refused = 0;
@@ -125,7 +141,9 @@ export class AdversaryWatch {
       const count = (minute.counts.get(what) ?? 0) + 1;
       minute.counts.set(what, count);
       this.#most(`most: ${what} in a minute`, count);
-      const most = mostPerMinute(what, state.nodes.length, sides, minute.counts.get("pay calls") ?? 0);
+      const paid = effect.kind === "append" && ["intent", "received"].includes(effect.record.kind);
+      if (paid) minute.payments++;
+      const most = mostPerMinute(what, state.nodes.length, sides, minute.payments);
       if (count > most) this.#fail("work is bounded", instance, `${count} ${what} within a minute, at most ${most}`);
       if (effect.kind === "event" && tellsOfRefusal.has(effect.record.kind)) told++;
       if (effect.kind === "send" && isRefusal(effect.frame)) refused++;
@@ -143,13 +161,15 @@ export class AdversaryWatch {
 
 interface Minute {
   readonly sinceMs: number;
+  /** Both ways. */
+  payments: number;
   readonly counts: Map<string, number>;
 }
 
 const tellsOfRefusal: ReadonlySet<string> = new Set(["request-refused", "payment-failed", "payment-unknown"]);
 
-/** How often one operator may do something in a minute, whatever is done to it. What it pays is bounded by its limits. */
-function mostPerMinute(what: string, nodes: number, sides: number, pays: number): number {
+/** How often one operator may do something in a minute, whatever is done to it. Payments are bounded by the limits of who pays. */
+function mostPerMinute(what: string, nodes: number, sides: number, payments: number): number {
   const channels = Math.max(1, sides);
   switch (what) {
     case "signMessage calls":
@@ -158,13 +178,13 @@ function mostPerMinute(what: string, nodes: number, sides: number, pays: number)
       return 6_000 * nodes;
     case "decodeInvoice calls":
       // One per channel and 5 s, and one more for each payment that was made.
-      return 15 * channels + pays;
+      return 15 * channels + payments;
     case "addInvoice calls":
-      return 60 * channels;
+      return 60 * channels + payments;
     case "listPayments calls":
       return 70 * nodes;
     case "append effects":
-      return 60 * channels + 3 * pays;
+      return 60 * channels + 3 * payments;
     case "event effects":
       return 6_100;
     default:

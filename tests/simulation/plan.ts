@@ -280,8 +280,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   if (!new Dice(seed ^ 0x5e7).chance(share)) return { seed, nodes, instances, channels, steps };
   // What an adversary can get is measured against one configuration.
   const lasting = steps.filter(({ kind }) => kind !== "settings-changed");
-  const adversary = drawAdversary(seed, steps.at(-1)?.atMs ?? 0);
-  return { seed, nodes, instances, channels, steps: lasting, adversary };
+  return { seed, nodes, instances, channels, steps: lasting, adversary: drawAdversary(seed) };
 }
 
 const versions = ["0.17.5-beta", "0.18.5-beta", "0.18.5-beta", "0.19.3-beta"];

@@ -1,6 +1,7 @@
+import { weaknesses } from "./adversary_bugs.ts";
 import { addCounts, type Batch, type BatchResult, runBatch } from "./batch.ts";
 import { bugNamed, bugs } from "./bugs.ts";
-import { drawPlan, type FaultKind, faultKinds, type Plan } from "./plan.ts";
+import { drawPlan, type FaultKind, faultKinds, type Plan, type PlanOptions } from "./plan.ts";
 import { runPlan } from "./run.ts";
 import { shrinkPlan } from "./shrink.ts";
 import { formatTime } from "./world.ts";
@@ -15,6 +16,7 @@ const help = `deno task simulate [options]
   --jobs J        how many cores (2)
   --only KINDS    only these kinds of fault, comma-separated
   --without KINDS leave these kinds of fault out
+  --adversary P   a peer that does its worst in P of 100 worlds (25; 0 with --only)
   --prove         switch each of the deliberate mistakes in, one after the other: each must be caught
   --bug NAME      switch a deliberate mistake in
   --plan FILE     the one world of this plan (as a failure prints it)
@@ -30,6 +32,7 @@ interface Options {
   jobs: number;
   only: FaultKind[] | undefined;
   without: FaultKind[];
+  adversary: number | undefined;
   bug: string | undefined;
   plan: string | undefined;
   prove: boolean;
@@ -38,7 +41,15 @@ interface Options {
 
 function parse(args: readonly string[]): Options {
   const options: Options = {
-    ...{ runs: undefined, minutes: undefined, seed: undefined, jobs: 2, only: undefined, without: [] },
+    ...{
+      runs: undefined,
+      minutes: undefined,
+      seed: undefined,
+      jobs: 2,
+      only: undefined,
+      without: [],
+      adversary: undefined,
+    },
     ...{ bug: undefined, plan: undefined, prove: false, trace: false },
   };
   const rest = [...args];
@@ -54,6 +65,7 @@ function parse(args: readonly string[]): Options {
     else if (name === "--jobs") options.jobs = Math.max(1, number());
     else if (name === "--only") options.only = kinds(value());
     else if (name === "--without") options.without = kinds(value());
+    else if (name === "--adversary") options.adversary = number();
     else if (name === "--bug") options.bug = value();
     else if (name === "--plan") options.plan = value();
     else if (name === "--prove") options.prove = true;
@@ -130,11 +142,19 @@ function replay(plan: Plan, options: Options): number {
 /** Switches every deliberate mistake in, in worlds from seeds that nobody chose. */
 function prove(first: number): number {
   let missed = 0;
-  for (const { name, what, faults, within } of bugs) {
+  const all = [
+    ...bugs.map((known) => ({ ...known, plan: { only: known.faults }, options: () => bugNamed(known.name) })),
+    ...weaknesses.map((known) => ({
+      ...known,
+      plan: { only: [], adversary: 100 },
+      options: () => ({ bug: known.bug() }),
+    })),
+  ];
+  for (const { name, what, within, plan, options } of all) {
     const tried = Array.from({ length: within }, (_, index) => (first + index) >>> 0);
     let message = "";
     const caught = tried.findIndex((seed) => {
-      message = runPlan(drawPlan(seed, { only: faults }), bugNamed(name)).failure?.message ?? "";
+      message = runPlan(drawPlan(seed, plan), options()).failure?.message ?? "";
       return message !== "";
     });
     if (caught < 0) missed++;
@@ -147,9 +167,13 @@ function prove(first: number): number {
     );
   }
   console.log(
-    `\n${bugs.length - missed} of ${bugs.length} mistakes caught, seeds from ${first}, at commit ${commit()}`,
+    `\n${all.length - missed} of ${all.length} mistakes caught, seeds from ${first}, at commit ${commit()}`,
   );
   return missed;
+}
+
+function planOptionsOf({ only, without, adversary }: Options): PlanOptions {
+  return { without, ...(only === undefined ? {} : { only }), ...(adversary === undefined ? {} : { adversary }) };
 }
 
 const perBatch = 25;
@@ -158,8 +182,7 @@ async function runMany(options: Options): Promise<number> {
   const first = options.seed ?? freshSeed();
   const runs = options.runs ?? (options.minutes === undefined ? 1_000 : Infinity);
   const untilMs = options.minutes === undefined ? Infinity : performance.now() + options.minutes * 60_000;
-  const { only, without } = options;
-  const planOptions = { without, ...(only === undefined ? {} : { only }) };
+  const planOptions = planOptionsOf(options);
   let next = 0;
   const takeBatch = (): Batch | undefined => {
     if (next >= runs || performance.now() >= untilMs) return undefined;
@@ -244,10 +267,10 @@ if (Deno.args.includes("--help")) {
   console.log(help);
 } else {
   const options = parse(Deno.args);
-  const { plan, seed, runs, minutes, only, without } = options;
+  const { plan, seed, runs, minutes } = options;
   if (options.prove) Deno.exitCode = prove(seed ?? freshSeed()) === 0 ? 0 : 1;
   else if (plan !== undefined) Deno.exitCode = replay(JSON.parse(Deno.readTextFileSync(plan)), options);
   else if (seed !== undefined && runs === undefined && minutes === undefined) {
-    Deno.exitCode = replay(drawPlan(seed, { without, ...(only === undefined ? {} : { only }) }), options);
+    Deno.exitCode = replay(drawPlan(seed, planOptionsOf(options)), options);
   } else Deno.exitCode = await runMany(options);
 }
