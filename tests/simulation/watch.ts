@@ -41,6 +41,7 @@ export interface Spend {
   /** When LND settled it: by the world's time, and by the clock that windows age by (the process's own; it begins anew). */
   settledWorldMs: number | undefined;
   settledAtMs: number | undefined;
+  readonly reservedWorldMs: number;
   /** When the channel was listed on which it was decided, and the least share that the settings of then wanted to keep. */
   readonly listedWorldMs: number;
   readonly leastShare: number;
@@ -73,10 +74,13 @@ interface Books {
   readonly lists: Map<NodePubkey, { readonly askedWorldMs: number; readonly channels: readonly ChannelSnapshot[] }>;
   readonly listCalls: Map<number, number>;
   /**
-   * Its wall clock was set while nobody could note it, or its log was put back: from then on nobody can know how much time
-   * has passed by the world's clock.
+   * Its wall clock was set while nobody could note it, or the note was lost: from then on nobody can know how much time has
+   * passed by the world's clock.
    */
   timeIsLost: boolean;
+  hasJumped: boolean;
+  /** Records of it are gone. */
+  logWasLost: boolean;
   /** Its wall clock was set, and the note isn't on disk yet. */
   jumpIsUnwritten: boolean;
   /** Its LND has told of what can't be, and the breaker hasn't answered yet. */
@@ -128,6 +132,8 @@ export class Watch {
           lists: new Map(),
           listCalls: new Map(),
           timeIsLost: false,
+          hasJumped: false,
+          logWasLost: false,
           jumpIsUnwritten: false,
           contradicted: false,
         },
@@ -144,12 +150,15 @@ export class Watch {
 
   /** The wall clock of an operator is about to be set. */
   clockJumped(instance: SimInstance): void {
+    this.books(instance).hasJumped = true;
     if (instance.isRunning) this.books(instance).jumpIsUnwritten = true;
     else this.books(instance).timeIsLost = true;
   }
 
   logRestored(instance: SimInstance): void {
-    this.books(instance).timeIsLost = true;
+    const books = this.books(instance);
+    books.logWasLost = true;
+    if (books.hasJumped) books.timeIsLost = true;
   }
 
   /** Somebody else's payment begins to move a channel, and has moved it for good after so long. */
@@ -334,6 +343,7 @@ export class Watch {
       lnd: undefined,
       settledWorldMs: undefined,
       settledAtMs: undefined,
+      reservedWorldMs: this.#world.atMs,
       listedWorldMs: list.askedWorldMs,
       leastShare: balancePoint - deadzone,
     };
@@ -501,6 +511,17 @@ export class Watch {
     }
     if (amountSat < settings.minTransactionSize || amountSat > settings.maxTransactionSize) {
       this.#fail("a payment is within minTransactionSize and maxTransactionSize", instance, `${amountSat} sat`);
+    }
+    // By the world's time, whatever the log has lost since: what LND was asked to pay.
+    const books = this.books(instance);
+    for (const { node: payer, channelPoint: point, lnd, reservedWorldMs } of books.spends.values()) {
+      if (books.timeIsLost || payer !== node || point !== channelPoint || lnd === undefined || lnd === "FAILED") {
+        continue;
+      }
+      const agoMs = this.#world.atMs - reservedWorldMs;
+      if (agoMs < settings.minTimeBetweenPaymentsMs * 0.998 - 1_000) {
+        this.#fail("minTimeBetweenPayments", instance, `${agoMs} ms after a payment that the log may have lost`);
+      }
     }
     const lastMs = this.books(instance).lastAttemptAtMs.get(`${node}/${channelPoint}`);
     const sinceMs = instance.now().atMs - (lastMs ?? -Infinity);
