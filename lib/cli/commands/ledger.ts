@@ -17,8 +17,8 @@ import { print, wantsColour } from "./screen.ts";
 /** Payments per page, and look-ups of invoices at once. */
 const pageSize = 100;
 const lookUpsAtOnce = 16;
-/** Payments are read from this long before the log's first record: clocks differ. */
-const marginMs = 86_400_000;
+/** Payments are read from this long before the log's first record: clocks differ, and an HTLC may hang for two weeks. */
+const marginMs = 15 * 86_400_000;
 
 /** `tightrope ledger`: who owes whom, by the log, by LND, and by the other side. @returns the exit code */
 export async function ledger(command: Extract<Command, { kind: "ledger" }>): Promise<number> {

@@ -1,7 +1,9 @@
+import { DamagedLogError } from "../../audit/damaged_log.ts";
 import { foldLedger, type Ledger } from "../../audit/ledger.ts";
 import type { LogRecord } from "../../audit/record.ts";
 import { decodeLogRecord } from "../../audit/record_codec.ts";
 import type { Config } from "../../config/config.ts";
+import { InvariantError } from "../../domain/errors.ts";
 import type { Now } from "../../env/clock.ts";
 import { systemRandom } from "../../env/system.ts";
 import { LightningError, type LightningNode, type NodeInfo } from "../../lightning/node.ts";
@@ -14,7 +16,16 @@ export async function readLedger(config: Config, now: Now): Promise<{ records: L
   for await (const json of readLogInWorker(config.audit, "transactions", false, systemRandom)) {
     records.push(decodeLogRecord(encoder.encode(JSON.stringify(json))));
   }
-  return { records, ledger: foldLedger(records, now) };
+  return { records, ledger: folded(records, now) };
+}
+
+function folded(records: readonly LogRecord[], now: Now): Ledger {
+  try {
+    return foldLedger(records, now);
+  } catch (error) {
+    if (!(error instanceof InvariantError)) throw error;
+    throw new DamagedLogError(`The transaction log contradicts itself: ${error.message}`, { cause: error });
+  }
 }
 
 /** One of the configured nodes, and who it says it is. */
