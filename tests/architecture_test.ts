@@ -23,6 +23,7 @@ const edges = [
   "lib/swarm/local_dht.ts",
   "lib/udx/socket.ts",
   "lib/udx/interfaces.ts",
+  "lib/udx/timed_deadlines.ts",
   "lib/udx/ttl_socket.ts",
   "lib/audit/storage.ts",
   "lib/audit/sync_folder.ts",

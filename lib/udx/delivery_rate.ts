@@ -2,6 +2,7 @@
  * How fast packets are delivered (draft-cheng-iccrg-delivery-rate-estimation, as in libudx's `udx_rate.c`): every packet
  * remembers what had been delivered when it was sent, so that its acknowledgement tells the rate of the round trip between.
  */
+import { sentAfter } from "./recovery.ts";
 
 /** What a sent packet remembers for the sample that its acknowledgement gives. Times in milliseconds. */
 export interface RateSnapshot {
@@ -49,8 +50,6 @@ export class DeliveryRate {
   #newlyDelivered = 0;
   #newlyLost = 0;
   // Of the packets in the acknowledgement at hand, the one sent last.
-  #latestSentMs = -Infinity;
-  #latestSeq = 0;
   #latest: RateSnapshot | null = null;
 
   /** Too little is being sent to tell what the path can carry. */
@@ -79,12 +78,8 @@ export class DeliveryRate {
   onDelivered(packet: RateSnapshot, samePath = true): void {
     this.#newlyDelivered++;
     if (!samePath) return;
-    const later = packet.sentMs > this.#latestSentMs ||
-      (packet.sentMs === this.#latestSentMs && ((packet.seq - this.#latestSeq) | 0) > 0);
-    if (this.#latest !== null && !later) return;
-    this.#latest = packet;
-    this.#latestSentMs = packet.sentMs;
-    this.#latestSeq = packet.seq;
+    const latest = this.#latest;
+    if (latest === null || sentAfter(packet.sentMs, packet.seq, latest.sentMs, latest.seq)) this.#latest = packet;
   }
 
   onLost(packets: number): void {
@@ -117,7 +112,6 @@ export class DeliveryRate {
     this.#newlyDelivered = 0;
     this.#newlyLost = 0;
     this.#latest = null;
-    this.#latestSentMs = -Infinity;
     return sample;
   }
 }

@@ -4,9 +4,10 @@ import { Duplex, Writable } from "streamx";
 import { type Family, isIP } from "./ip.ts";
 import { Deadline, type Waiter } from "./deadlines.ts";
 import { type Packet, writeU32 } from "./packet.ts";
-import { monotonicMs, type RemoteAddress, type SocketStream, type TimedDeadlines, UDXSocket } from "./socket.ts";
-import { UnreadBytes } from "./unread_bytes.ts";
+import type { RemoteAddress, SocketStream, UDXSocket } from "./socket.ts";
 import { type Route, type StreamEvent, type StreamFailure, StreamMachine } from "./stream.ts";
+import { monotonicMs, type TimedDeadlines } from "./timed_deadlines.ts";
+import { UnreadBytes } from "./unread_bytes.ts";
 
 /** Decides about packets that reach a stream through a socket it isn't connected on: true drops them. */
 export type Firewall = (socket: UDXSocket, port: number, host: string, family: Family) => boolean;
@@ -267,7 +268,7 @@ export class UDXStream extends Duplex implements SocketStream, Waiter {
     (destination.#relaying ??= new Set()).add(this);
   }
 
-  /** Sends an unordered message, which may get lost; resolves with true when it was handed to the system. */
+  /** Sends an unordered message, which may get lost; resolves with false when too many wait already. */
   send(message: Uint8Array): Promise<boolean> {
     return Promise.resolve(this.#sendMessage(message));
   }

@@ -13,11 +13,11 @@ import {
   type PacketSink,
   type RemoteAddress,
   type SocketOptions,
-  TimedDeadlines,
   Traffic,
   UDXSocket,
 } from "./socket.ts";
 import { deservesFarewell } from "./stream.ts";
+import { TimedDeadlines } from "./timed_deadlines.ts";
 
 export type { DatagramSocket, ListenDatagram, RemoteAddress, SocketOptions } from "./socket.ts";
 export type { Firewall, StreamOptions } from "./duplex.ts";

@@ -12,8 +12,8 @@
  */
 
 export const HEADER_BYTES = 20;
-export const MAGIC = 0xff;
-export const VERSION = 1;
+const MAGIC = 0xff;
+const VERSION = 1;
 
 /** Bits of the type byte; a packet may carry several. */
 export const DATA = 1;
@@ -53,7 +53,7 @@ export interface Header {
 
 const NO_SACKS: readonly number[] = [];
 
-export function readU32(bytes: Uint8Array, at: number): number {
+function readU32(bytes: Uint8Array, at: number): number {
   return ((bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0);
 }
 

@@ -4,9 +4,9 @@
  */
 import { seqDiff } from "./packet.ts";
 
-export const INITIAL_RTO_MS = 1000;
-export const MIN_RTO_MS = 1000;
-export const MAX_RTO_MS = 30_000;
+const INITIAL_RTO_MS = 1000;
+const MIN_RTO_MS = 1000;
+const MAX_RTO_MS = 30_000;
 
 /** A sample this old no longer counts as the path's minimum (Linux and libudx: 300 s). */
 const MIN_RTT_WINDOW_MS = 300_000;

@@ -26,7 +26,7 @@ import { type Route, Sender, type SenderNotice } from "./sender.ts";
 
 export type { Route } from "./sender.ts";
 
-export const DEFAULT_RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
+const DEFAULT_RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
 /**
  * An acknowledgement is not held back for longer than this many packets. One that gets lost leaves its sender in the dark
  * about all of them, so there are more while something is missing, and of the first packets, which tell the round trip.
@@ -147,11 +147,12 @@ export class StreamMachine<R extends Route> {
     return this.#sender.inFlightPackets;
   }
 
-  /** Packets of ours that are kept until they are acknowledged, and those of the other side that came early. */
+  /** Packets of ours that are kept until they are acknowledged without a gap. */
   get heldPackets(): number {
     return this.#sender.heldPackets;
   }
 
+  /** Packets of the other side that came before their turn. */
   get earlyPackets(): number {
     return this.#receive.earlyPackets;
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import * as fc from "fast-check";
 import { Deadline, Deadlines } from "../../lib/udx/deadlines.ts";
-import { DeadlineTimer, monotonicMs, TimedDeadlines } from "../../lib/udx/socket.ts";
+import { DeadlineTimer, monotonicMs, TimedDeadlines } from "../../lib/udx/timed_deadlines.ts";
 
 const noone = { handleDeadline: () => {} };
 
