@@ -23,10 +23,10 @@ import { nodeProofText, recoverNodePubkey, type SessionRole } from "../protocol/
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
 import { channelName, cleanAlias, nameOf } from "./names.ts";
 import { pausesToSay } from "./pauses.ts";
-import { nodeByPubkey, type NodeState, type PeerNode, type PeerSession } from "./state.ts";
+import { maxProofs, msPerProof, nodeByPubkey, type NodeState, type PeerNode, type PeerSession } from "./state.ts";
 import { armReport, backOffMs, call, send, type Step, tell, tellSparingly } from "./step.ts";
 
-/** One hello per node is looked into per this time; we say ours a little less often, so that none is lost. */
+/** One hello per node is looked into per this time; we say ours a little less often, so that none has to wait. */
 const helloSpacingMs = 5_000;
 const ownHelloSpacingMs = 6_000;
 /** After a failed signature; longer each time. */
@@ -34,6 +34,16 @@ const proofRetryMs = 10_000;
 const longestProofRetryMs = 300_000;
 /** Nodes that one session may introduce. */
 const maxNodesPerSession = 256;
+/**
+ * Messages that a session may send at once, and how many more a second; beside those that its channels with us need. A
+ * message costs more than it costs its sender: whoever sends more is no peer that anybody needs.
+ */
+export const maxMessages = 1_500;
+const messagesPerSec = 50;
+const messagesPerChannel = 20;
+/** A frame counts once more for each so many bytes, and a proof for a few: it costs a public key. */
+const bytesPerMessage = 2_048;
+const messagesPerProof = 3;
 /** Different things told of one session's nodes. */
 const maxToldPerSession = 64;
 /** Clocks that differ by more are worth a word: invoices expire by them. */
@@ -63,8 +73,12 @@ export function onTransport(step: Step, event: TransportEvent, handlers: PeerHan
       return connect(step, event);
     case "frame": {
       const peer = step.state.peers.get(event.connection);
-      if (peer) handleOutputs(step, peer, receiveFrame(peer.session, event.frame, step.now.atMs), handlers);
-      return;
+      if (peer === undefined) return;
+      if (!isAffordable(step, peer, event.frame.length)) {
+        step.effects.push({ kind: "disconnect", connection: peer.connection });
+        return forget(step, peer, "it sends more messages than its channels need", handlers);
+      }
+      return handleOutputs(step, peer, receiveFrame(peer.session, event.frame, step.now.atMs), handlers);
     }
     case "disconnected": {
       const peer = step.state.peers.get(event.connection);
@@ -95,14 +109,43 @@ function connect(step: Step, event: Extract<TransportEvent, { kind: "connected" 
     sessionIdBytes: undefined,
     nodes: new Map(),
     helloAtMs: new Map(),
+    waitingHellos: new Map(),
     introductions: new Map(),
     requestIds: [],
     refusedAtMs: undefined,
     accountsSaid: new Map(),
     toldAtMs: new Map(),
     skewTold: false,
+    allowance: { left: maxMessages, atMs: step.now.atMs, channels: 0 },
   });
   for (const frame of frames) step.effects.push({ kind: "send", connection, frame });
+}
+
+/** Takes a frame from what its session may send. Our own nodes, and frames before the proof (there are two), are free. */
+function isAffordable({ state, now }: Step, peer: PeerSession, bytes: number): boolean {
+  if (peer.via === "memory" || peer.sessionId === undefined) return true;
+  const { allowance } = peer;
+  const cost = 1 + Math.floor(bytes / bytesPerMessage);
+  const gained = (now.atMs - allowance.atMs) / 1_000 * (messagesPerSec + allowance.channels);
+  allowance.left = Math.min(maxMessages + messagesPerChannel * allowance.channels, allowance.left + gained);
+  allowance.atMs = now.atMs;
+  if (allowance.left < cost) {
+    const channels = channelsWith(state, peer);
+    allowance.left += messagesPerChannel * Math.max(0, channels - allowance.channels);
+    allowance.channels = Math.max(channels, allowance.channels);
+  }
+  if (allowance.left < cost) return false;
+  allowance.left -= cost;
+  return true;
+}
+
+/** Channels of ours with nodes that the session has proven. */
+function channelsWith({ nodes }: Step["state"], peer: PeerSession): number {
+  let count = 0;
+  for (const { sides } of nodes) {
+    for (const { channel } of sides.values()) if (hasProven(peer, channel.remotePubkey)) count++;
+  }
+  return count;
 }
 
 function handleOutputs(step: Step, peer: PeerSession, outputs: readonly SessionOutput[], handlers: PeerHandlers): void {
@@ -167,6 +210,7 @@ function receiveMessage(
     case "hello":
       return receiveHello(step, peer, message, handlers);
     case "bye":
+      peer.waitingHellos.delete(message.publicKey);
       if (peer.nodes.delete(message.publicKey)) {
         const name = nameOf(step.state, message.publicKey);
         tellOfNode(step, peer, {
@@ -194,7 +238,13 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   const { publicKey } = hello;
   const lastMs = peer.helloAtMs.get(publicKey);
   const tooMany = lastMs === undefined && peer.helloAtMs.size >= maxNodesPerSession;
-  if (tooMany || (lastMs !== undefined && now.atMs - lastMs < helloSpacingMs)) return countIgnored(step);
+  if (tooMany) return countIgnored(step);
+  if (lastMs !== undefined && now.atMs - lastMs < helloSpacingMs) {
+    // The first may have been late. The newest says how things are, and nobody says it again: it waits for its turn.
+    if (peer.waitingHellos.has(publicKey)) countIgnored(step);
+    peer.waitingHellos.set(publicKey, hello);
+    return;
+  }
   peer.helloAtMs.set(publicKey, now.atMs);
   const alias = cleanAlias(hello.alias);
   const shown = alias === "" ? `${publicKey.slice(0, 8)}…` : `${alias} (${publicKey.slice(0, 8)}…)`;
@@ -214,6 +264,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   if (networks.length > 0 && !networks.includes(hello.network)) {
     return refuse(`it is on another network (ours: ${networks[0]})`);
   }
+  peer.allowance.left -= messagesPerProof;
   const theirRole: SessionRole = peer.session.initiator ? "responder" : "initiator";
   const proven = recoverNodePubkey(nodeProofText(publicKey, peer.sessionId ?? "", theirRole), hello.proof) ===
     publicKey;
@@ -365,6 +416,11 @@ export function introduce(step: Step, peer: PeerSession, node: NodeState): void 
   }
   if (introduction.signing) return;
   if (introduction.proof === undefined) {
+    const waitMs = waitForProofMs(step, node);
+    if (waitMs > 0) {
+      introduction.retryAtMs = step.now.atMs + waitMs;
+      return;
+    }
     introduction.signing = true;
     introduction.retryAtMs = undefined;
     const role: SessionRole = peer.session.initiator ? "initiator" : "responder";
@@ -373,6 +429,15 @@ export function introduce(step: Step, peer: PeerSession, node: NodeState): void 
     return call(step, node.ref, { method: "signMessage", args: [text] }, purpose);
   }
   sayHello(step, peer, node);
+}
+
+/** How long to wait until the node may sign another proof; 0: it may now, and that is counted. */
+function waitForProofMs({ now }: Step, { proofs }: NodeState): number {
+  proofs.left = Math.min(maxProofs, proofs.left + (now.atMs - proofs.atMs) / msPerProof);
+  proofs.atMs = now.atMs;
+  if (proofs.left < 1) return Math.max(1, (1 - proofs.left) * msPerProof);
+  proofs.left--;
+  return 0;
 }
 
 /** Says hello again for each node of which there is something new to say. */
@@ -496,6 +561,11 @@ export function peerTimers(step: Step, handlers: PeerHandlers): void {
       introduction.retryAtMs = undefined;
       introduce(step, peer, state.nodes[ref]!);
     }
+    for (const [publicKey, hello] of [...peer.waitingHellos]) {
+      if (now.atMs < turnAtMs(peer, publicKey) || !isOpen(peer.session)) continue;
+      peer.waitingHellos.delete(publicKey);
+      receiveHello(step, peer, hello, handlers);
+    }
   }
   if (state.nobodyFoundAtMs !== undefined && now.atMs >= state.nobodyFoundAtMs) {
     state.nobodyFoundAtMs = undefined;
@@ -530,9 +600,15 @@ export function* peerDeadlines(state: Step["state"]): Generator<number | undefin
   for (const peer of state.peers.values()) {
     yield peer.session.deadlineAtMs;
     for (const introduction of peer.introductions.values()) yield introduction.retryAtMs;
+    if (isOpen(peer.session)) { for (const publicKey of peer.waitingHellos.keys()) yield turnAtMs(peer, publicKey); }
   }
   yield state.nobodyFoundAtMs;
   yield state.ignored.reportAtMs;
+}
+
+/** When the next hello for a node is looked into. */
+function turnAtMs({ helloAtMs }: PeerSession, publicKey: NodePubkey): number {
+  return (helloAtMs.get(publicKey) ?? -Infinity) + helloSpacingMs;
 }
 
 /** A peer by the first digits of its key on the DHT. */

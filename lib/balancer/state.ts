@@ -12,7 +12,7 @@ import type { PaymentSummary } from "../domain/payment.ts";
 import type { LeaveReason, ToldReason } from "../domain/reasons.ts";
 import type { Statement } from "../domain/statement.ts";
 import type { NodeInfo } from "../lightning/node.ts";
-import type { AccountMessage, PayInvoice } from "../protocol/messages.ts";
+import type { AccountMessage, Hello, PayInvoice } from "../protocol/messages.ts";
 import type { Session } from "../protocol/session.ts";
 import type { ConnectionId } from "../swarm/transport.ts";
 import type { NodeRef } from "./io.ts";
@@ -114,6 +114,8 @@ export interface NodeState {
   /** How long the last list took to come. */
   pollTookMs: number;
   pollAtMs: number | undefined;
+  /** How many proofs it may still be asked to sign, and when that was reckoned. */
+  readonly proofs: { left: number; atMs: number };
   /** How many of the short polls after a hint have been made. */
   followUps: number;
   history: History;
@@ -180,6 +182,8 @@ export interface PeerSession {
   readonly nodes: Map<NodePubkey, PeerNode>;
   /** When a hello for a node was last looked into. */
   readonly helloAtMs: Map<NodePubkey, number>;
+  /** The newest hello for a node that came too soon after the last. */
+  readonly waitingHellos: Map<NodePubkey, Hello>;
   /** What we said of our own nodes. */
   readonly introductions: Map<NodeRef, Introduction>;
   /** Requests of the other end, each answered once; the newest last. */
@@ -190,6 +194,8 @@ export interface PeerSession {
   /** What was told of its nodes, and when: a peer can't fill our event log. */
   readonly toldAtMs: Map<string, number>;
   skewTold: boolean;
+  /** How many messages it may still send, when that was reckoned, and for how many channels with it that allows. */
+  readonly allowance: { left: number; atMs: number; channels: number };
 }
 
 /** What is said of the account between one node of ours and one of another operator. */
@@ -205,7 +211,7 @@ export interface Pair {
   /** When our side last moved, in this run. */
   changedAtMs: number;
   /** Their newest of this run. */
-  heard: { readonly statement: AccountMessage; readonly atMs: number } | undefined;
+  heard: AccountMessage | undefined;
   /** How many more may be looked into, and when that was reckoned. */
   heardLeft: number;
   heardAtMs: number;
@@ -359,6 +365,10 @@ export type AppendPurpose =
 export const maxLines = 6_000;
 export const msPerLine = 1_000;
 
+/** Proofs that a node signs at once, and how soon another is: whoever connects again and again must not keep it busy. */
+export const maxProofs = 100;
+export const msPerProof = 500;
+
 /** Refusals on one channel that are told one by one, and how soon another is. */
 export const maxRefusalsTold = 20;
 export const msPerRefusalTold = 60_000;
@@ -409,6 +419,7 @@ function createNode(ref: NodeRef): NodeState {
     listingForRequests: false,
     pollTookMs: 0,
     pollAtMs: undefined,
+    proofs: { left: maxProofs, atMs: 0 },
     followUps: 0,
     history: createHistory(),
   };

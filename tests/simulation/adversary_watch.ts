@@ -173,7 +173,8 @@ function mostPerMinute(what: string, nodes: number, sides: number, payments: num
   const channels = Math.max(1, sides);
   switch (what) {
     case "signMessage calls":
-      return 700 * nodes;
+      // Proofs for sessions that come and go; statements of account once a minute.
+      return 225 * nodes + 2 * channels;
     case "listChannels calls":
       return 6_000 * nodes;
     case "decodeInvoice calls":
