@@ -171,7 +171,7 @@ export function onAccount(step: Step, peer: PeerSession, message: AccountMessage
     state.ignored.forgeries++;
     return armReport(step);
   }
-  pair.heard = { statement: message, atMs: now.atMs };
+  pair.heard = message;
   const alias = peer.nodes.get(message.node)?.alias ?? "";
   // The same numbers after a payment of ours are news: it denies that payment.
   const isNews = pair.written === undefined || numbersOf(pair.written) !== numbersOf(message) ||
@@ -228,7 +228,7 @@ function numbersOf(
   return [paidSat, receivedSat, openSat, count].join(" ");
 }
 
-/** Settled amounts, when nothing of either side is under way and theirs is from after our last change. */
+/** Settled amounts, when nothing of either side is under way; whatever moves begins the wait anew. */
 function compare(step: Step, pair: Pair): void {
   const { state, now } = step;
   const difference = differenceOf(state, pair);
@@ -254,8 +254,8 @@ function compare(step: Step, pair: Pair): void {
 /** In words; empty: none. Undefined: it can't be told now. */
 function differenceOf({ ledger }: BalancerState, pair: Pair): string | undefined {
   const ours = pairTotals(ledger.accounts, pair.node, pair.peer);
-  const theirs = pair.heard?.statement;
-  if (theirs === undefined || pair.heard!.atMs < pair.changedAtMs) return undefined;
+  const theirs = pair.heard;
+  if (theirs === undefined) return undefined;
   if (theirs.openSat > 0n || (ours?.openSat ?? 0n) > 0n) return undefined;
   for (const { node, peer } of ledger.invoices.values()) if (node === pair.node && peer === pair.peer) return undefined;
   const paidSat = ours?.paidSat ?? addSat();

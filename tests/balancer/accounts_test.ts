@@ -190,13 +190,18 @@ async function borrower() {
 }
 
 Deno.test("what isn't signed by the node that it is of, is of strangers, or from another age, is counted and forgotten", async () => {
-  const { harness, alice, mallory, a, say } = await borrower();
-  const carol = harness.node("carol");
+  const { harness, alice, mallory, a, rogue, say } = await borrower();
+  const [carol, dave] = [harness.node("carol"), harness.node("dave")];
+  harness.channel(alice, carol, 2_000_000, 1_000_000);
+  // Proven, but nobody with whom Alice has anything to do.
+  rogue.hello({ publicKey: dave }, dave);
+  await harness.run(11_000);
   const bad: [string, () => void][] = [
     ["another's signature", () => say({}, carol)],
     ["a signature of other numbers", () => say({ signature: harness.network.signMessage(mallory, new Uint8Array(3)) })],
     ["somebody else's account", () => say({ node: carol }, carol)],
     ["an account with somebody else", () => say({ peer: carol })],
+    ["a node without a channel", () => say({ node: dave }, dave)],
     ["an account of ours", () => say({ node: alice }, alice)],
     ["an account with itself", () => say({ peer: mallory })],
     ["the day after tomorrow", () => say({ atWallMs: a.now.wallMs + 2 * 86_400_000 })],
@@ -210,7 +215,7 @@ Deno.test("what isn't signed by the node that it is of, is of strangers, or from
   await harness.run(120_000);
   const counts = a.told("requests-ignored").map(({ details }) => details!);
   const sum = (name: string) => counts.reduce((total, detail) => total + Number(detail[name]), 0);
-  assert.deepEqual([sum("forgeries"), sum("requests")], [4, 4]);
+  assert.deepEqual([sum("forgeries"), sum("requests")], [4, 5]);
   assert.deepEqual(a.told("request-refused"), []);
   // The same peer, honest.
   say();
@@ -227,6 +232,7 @@ Deno.test("a flood of signed statements costs a look in 15 seconds and a record 
   assert.equal(a.state.accountPairs.size, 1);
   assert.equal(statementsOn(a).length, 4);
   assert.equal(a.events.length, before);
+  assert.equal(a.state.ignored.requests, 496);
   for (let seconds = 0; seconds < 3_600; seconds += 5) {
     say();
     await harness.run(5_000);
