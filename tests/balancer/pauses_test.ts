@@ -157,3 +157,25 @@ Deno.test("a peer's word of a pause holds for its own node's channels alone, how
   assert.ok(instance.told("peer-paused").length + instance.told("peer-resumed").length - before <= 3);
   await harness.end();
 });
+
+Deno.test("a hello that comes too soon after the last waits for its turn, and is forgotten with a bye", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const point = harness.channel(alice, mallory, 1_003_470, 900_000);
+  const instance = harness.instance({ nodes: [alice] });
+  const rogue = new Rogue(harness, mallory);
+  await harness.run(100);
+  // Late by two seconds: what it says is over is told four seconds later.
+  rogue.hello({ paused: true });
+  await harness.run(4_000);
+  rogue.hello();
+  await harness.run(500);
+  assert.equal(reasonOf(instance, alice, point), "peer-paused");
+  await harness.run(1_000);
+  assert.notEqual(reasonOf(instance, alice, point), "peer-paused");
+  rogue.hello();
+  rogue.send({ type: "bye", publicKey: mallory });
+  await harness.run(10_000);
+  assert.ok(!instance.view.channels[0]!.watched);
+  await harness.end();
+});
