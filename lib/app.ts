@@ -109,6 +109,7 @@ export class Instance {
         onRecord: options.onRecord,
       });
       const instance = new Instance(driver, audit, lightning, swarm, memory, () => viewBalancer(state));
+      await Promise.all(started.map(({ ready }) => ready));
       await driver.start({ transactions, head: opened.head, pauses: (heard ?? opened).pauses });
       return instance;
     } catch (error) {

@@ -22,12 +22,16 @@ export class WorkerHandle {
   readonly name: string;
   /** Never resolves; rejects when the worker is lost. */
   readonly died: Promise<never>;
+  /**
+   * Resolves when the worker has loaded all of its modules; rejects when it is lost before. Until then main must keep its
+   * rights: a worker loads its modules with them, and may be started once more.
+   */
+  readonly ready: Promise<void>;
   readonly #entry: URL;
   readonly #rights: WorkerRights;
   readonly #random: Random;
   readonly #calls = new Map<number, Call>();
   readonly #grants = new Map<string, number>();
-  readonly #ready: Promise<void>;
   #onEvent: (event: unknown) => void = () => {};
   #fail: (error: Error) => void = () => {};
   #becomeReady: () => void = () => {};
@@ -48,7 +52,7 @@ export class WorkerHandle {
     // Whoever cares awaits it; without anybody the loss shows in the pending calls.
     promise.catch(() => {});
     const ready = Promise.withResolvers<void>();
-    this.#ready = ready.promise;
+    this.ready = ready.promise;
     ready.promise.catch(() => {});
     this.#becomeReady = ready.resolve;
     this.#fail = (error) => {
@@ -114,7 +118,7 @@ export class WorkerHandle {
 
   /** Calls a method that the worker serves. */
   async call(method: string, ...args: readonly unknown[]): Promise<unknown> {
-    await this.#ready;
+    await this.ready;
     if (this.#ended) throw this.#lost("it was ended");
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();

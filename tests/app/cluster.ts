@@ -210,6 +210,13 @@ export class Cluster implements AsyncDisposable {
     return this.#keep(new Program(["--config", config, "--logformat", "json"], entry));
   }
 
+  /** The daemon, one of whose workers is loaded from another file. */
+  startWithSlow(worker: string, path: string, config: string): Program {
+    const query = new URLSearchParams({ worker, entry: `file://${path}` });
+    const entry = new URL(`./slow_worker.ts?${query}`, import.meta.url).href;
+    return this.#keep(new Program(["--config", config, "--logformat", "json"], entry));
+  }
+
   #keep(program: Program): Program {
     this.#programs.push(program);
     return program;
