@@ -91,7 +91,9 @@ export function formatLedgerCsv(report: LedgerReport): string {
     }
   }
   for (const channel of report.own) {
-    rows.push({ kind: "own", peer: channel.peer, node: channel.node, ...channelColumns(channel) });
+    const { node, peer } = channel;
+    const aliases = { peer_alias: aliasOf(report, peer), node_alias: aliasOf(report, node) };
+    rows.push({ kind: "own", peer, node, ...aliases, ...channelColumns(channel) });
   }
   const lines = rows.map((row) => ledgerCsvColumns.map((column) => csvField(row[column])).join(","));
   return [ledgerCsvColumns.join(","), ...lines, ""].join("\r\n");
@@ -158,8 +160,8 @@ export function formatLedgerText(report: LedgerReport, options: OutputOptions): 
   for (const channel of report.own) {
     const { node, peer, payments } = channel;
     lines.push(
-      `  ${shortKey(node)} with ${shortKey(peer)}  ${channelName(channel).padEnd(15)}  ${amountsText(channel)}` +
-        `  ${payments} payments`,
+      `  ${nameOf(aliasOf(report, node), node)} with ${nameOf(aliasOf(report, peer), peer)}: ` +
+        `channel ${channelName(channel)}, ${counted(payments)}, ${amountsText(channel)}`,
     );
   }
   return `${lines.join("\n").trim()}\n`;
@@ -176,7 +178,7 @@ function pairLines(pair: PairReport, paint: ReturnType<typeof painter>): string[
   const row = (who: string, paid: Sat | undefined, received: Sat | undefined, rest: string) =>
     `    ${who.padEnd(8)}${number(paid)}${number(received)}  ${rest}`.trimEnd();
   const lines = [
-    `  by your ${nameOf(pair.alias, pair.node)}: ${pair.payments} payments${period(pair)}`,
+    `  by your ${nameOf(pair.alias, pair.node)}: ${counted(pair.payments)}${period(pair)}`,
     `    ${"".padEnd(8)}${"paid".padStart(16)}${"received".padStart(16)}`,
     row("log", pair.paidSat, pair.receivedSat, openText(pair)),
   ];
@@ -236,6 +238,15 @@ function period({ firstAtWallMs, lastAtWallMs }: Amounts): string {
 
 function channelName({ channelId }: ChannelReport): string {
   return channelId === undefined ? "not known" : formatShortChannelId(channelId);
+}
+
+/** Of a node of yours, as far as it answers. */
+function aliasOf({ nodes }: LedgerReport, key: string): string {
+  return nodes.find(({ pubkey }) => pubkey === key)?.alias ?? "";
+}
+
+function counted(payments: number): string {
+  return `${payments} ${payments === 1 ? "payment" : "payments"}`;
 }
 
 function nameOf(alias: string, key: string): string {

@@ -119,7 +119,7 @@ Deno.test("ledger: both operators read the same from the log, from LND and from 
   ]);
 });
 
-Deno.test("ledger: a payment that the log doesn't know, and pairs of one's own nodes", async () => {
+Deno.test("ledger: pairs of one's own nodes stand apart, and a log that isn't there is said so", async () => {
   await using cluster = new Cluster();
   const alice = await cluster.node("alice");
   const bob = await cluster.node("bob");
@@ -136,4 +136,10 @@ Deno.test("ledger: a payment that the log doesn't know, and pairs of one's own n
     [bob.pubkey, 0, amountSat, -Number(amountSat)],
   ]);
   assert.equal(total.owedToYouSat, 0);
+  const { stdout } = await runProgram("ledger", "--config", config);
+  assert.match(stdout, /^No payment to or from another operator's node$/m);
+  assert.match(
+    stdout,
+    /^ {2}alice \(.*\) with bob \(.*\): channel 472x1x0, 1 payment, paid 39\d,\d+, received 0, net 39/m,
+  );
 });
