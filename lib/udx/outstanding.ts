@@ -102,6 +102,7 @@ export class Outstanding<R> {
       if (this.#acknowledge(this.acked, nowMs)) delivered++;
       this.acked = seqAdd(this.acked, 1);
     }
+    if (this.none) this.#bySeq.emptied();
     return sacks.length > 0 ? delivered + this.#takeSacks(sacks, nowMs) : delivered;
   }
 

@@ -58,10 +58,19 @@ export class PacketList<R> {
   }
 }
 
+/** What a ring holds at first. */
+const RING_SLOTS = 16;
+/** An empty ring above that starts over: an idle stream shouldn't keep the memory of its longest flight. */
+const MAX_IDLE_SLOTS = 256;
+
 /** Sent packets by sequence number: a ring that doubles while the numbers in use span more than it holds. */
 export class PacketRing<R> {
-  #slots: (SentPacket<R> | undefined)[] = new Array(16).fill(undefined);
-  #mask = 15;
+  #slots: (SentPacket<R> | undefined)[] = new Array(RING_SLOTS).fill(undefined);
+  #mask = RING_SLOTS - 1;
+
+  get capacity(): number {
+    return this.#mask + 1;
+  }
 
   get(seq: number): SentPacket<R> | undefined {
     const packet = this.#slots[seq & this.#mask];
@@ -79,8 +88,13 @@ export class PacketRing<R> {
   }
 
   clear(): void {
-    this.#slots = new Array(16).fill(undefined);
-    this.#mask = 15;
+    this.#slots = new Array(RING_SLOTS).fill(undefined);
+    this.#mask = RING_SLOTS - 1;
+  }
+
+  /** Nothing is in it any more. */
+  emptied(): void {
+    if (this.capacity > MAX_IDLE_SLOTS) this.clear();
   }
 
   #double(): void {

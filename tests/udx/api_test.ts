@@ -203,6 +203,7 @@ Deno.test("UDXStream.flush(): true when acknowledged, false when closed first or
     const first = scene.a.flush();
     scene.a.write("more");
     assert.deepEqual(await Promise.all([first, scene.a.flush()]), [true, true]);
+    assert.ok(scene.b.bytesReceived > 100_000);
     scene.a.destroy();
     assert.equal(await scene.a.flush(), false);
   }
