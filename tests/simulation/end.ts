@@ -79,7 +79,7 @@ function reasonFor(world: World, instance: SimInstance, node: string, channel: W
   if (payeeExcuses.includes(said)) return undefined;
   // It is on its way, in many small payments.
   const paid = world.watch.settled.findLast((one) => one.channelPoint === channel.point);
-  if (paid !== undefined && world.atMs - paid.atMs < 1_800_000) return undefined;
+  if (paid !== undefined && world.atMs - paid.atMs < 1_000_000) return undefined;
   const payer = world.instanceOf(channel.nodes.find((one) => one !== node)!);
   // Refusals go on as long as the reason does, at least one an hour.
   // Of a request that came from elsewhere, the channel is known and its peer isn't.

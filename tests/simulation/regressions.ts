@@ -53,4 +53,16 @@ export const regressions: readonly Regression[] = [
       ],
     },
   },
+  {
+    what: "a hello within 5 s of a late one was dropped, so that the end of a pause was never heard of",
+    plan: {
+      seed: 5,
+      ...pair,
+      steps: [
+        { kind: "messages-late", atMs: 10_000, pair: [0, 1], forMs: 1_000, percent: 100 },
+        { kind: "paused", atMs: 10_100, instance: 0, forMs: 500, over: "all" },
+        { kind: "traffic", atMs: 10_200, channel: 0, fromOpener: false, fraction: 0.6, way: "unseen" },
+      ],
+    },
+  },
 ];
