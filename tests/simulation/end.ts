@@ -89,6 +89,14 @@ function reasonFor(world: World, instance: SimInstance, node: string, channel: W
   if (refused && payerExcuses.includes(refused.record.reason ?? "") && world.atMs - refused.atMs < 3_900_000) {
     return undefined;
   }
+  // A payer that died with its refusal half told has told the payee, which waits for as long as it was asked to.
+  const unpaid = instance.unpaid.get(`${node}/${channel.point}`);
+  const told = unpaid?.record.reason;
+  if (
+    said === "backing-off" && unpaid && (told === "limit" || told === "balance") && world.atMs - unpaid.atMs < 3_900_000
+  ) {
+    return undefined;
+  }
   return `the last decision was ${said}, the last refusal ${refused?.record.reason ?? "none"}`;
 }
 

@@ -58,6 +58,8 @@ export class SimInstance {
   /** The last thing told of each side of a channel. */
   readonly decisions = new Map<string, EventRecord>();
   readonly refusals: { readonly atMs: number; readonly record: EventRecord }[] = [];
+  /** The last request over each side of a channel that brought nothing. */
+  readonly unpaid = new Map<string, { readonly atMs: number; readonly record: EventRecord }>();
   dueAtMs: number | undefined;
   drained = false;
   #random: SeededRandom;
@@ -322,6 +324,9 @@ export class SimInstance {
     this.world.tell(this.name, () => record.message);
     if (record.kind === "decision" && record.channelPoint) {
       this.decisions.set(`${record.node}/${record.channelPoint}`, record);
+    }
+    if (record.kind === "request-ended" && record.channelPoint) {
+      this.unpaid.set(`${record.node}/${record.channelPoint}`, { atMs: this.world.atMs, record });
     }
     if (record.kind === "request-refused") this.refusals.push({ atMs: this.world.atMs, record });
   }
