@@ -57,7 +57,11 @@ async function runWorld(random: SeededRandom, until: number, report: Counts, { s
     while (report.kills < until) {
       const provocation = drawProvocation(world, random);
       if (provocation === undefined) break;
-      const moment = drawMoment(random, down !== undefined && random.below(4) === 0 ? "recovery" : "traffic");
+      const open = new Set(
+        [...down?.deals().values() ?? []].filter(({ end }) => end === "open").map(({ opening }) => opening.kind),
+      );
+      const recovers = down !== undefined && random.below(open.size > 0 ? 2 : 6) === 0;
+      const moment = drawMoment(random, recovers ? "recovery" : "traffic", open);
       const victim: Operator = moment.phase === "recovery" ? down! : moment.victim(provocation, world);
       last = `kill ${report.kills + 1}, of "${victim.name}": ${moment.name}`;
       if (moment.phase === "traffic") {
@@ -74,7 +78,7 @@ async function runWorld(random: SeededRandom, until: number, report: Counts, { s
       for (const deal of world.unseen(victim)) {
         // A request that was under way arrives now, or while the next process runs, or never.
         const fate = random.below(8);
-        if (fate < 7) world.deliverLater(deal, fate < 4 ? 0 : random.below(2_000), () => report.late++);
+        if (fate < 7) world.deliverLater(deal, fate < 2 ? 0 : random.below(6_000), () => report.late++);
       }
     }
     await heal(world, report);

@@ -1,7 +1,7 @@
 import type { SeededRandom } from "../../lib/env/seeded_random.ts";
 import type { SimNetworkModel } from "../../lib/lightning/sim/model.ts";
 import type { CrashWorld, Provocation } from "./crash_world.ts";
-import type { Operator } from "./operator.ts";
+import type { Deal, Operator } from "./operator.ts";
 
 /** Where a process is to be struck, drawn from the seed. */
 export interface Moment {
@@ -106,6 +106,8 @@ function atWrite(file: string, times: number, victim: Moment["victim"], phase: M
     phase,
     victim,
     arm: (_world, operator, strike, signal) => {
+      // Before the first start there is none.
+      Deno.mkdirSync(operator.dataFolder, { recursive: true, mode: 0o700 });
       const watcher = Deno.watchFs(operator.dataFolder);
       signal.addEventListener("abort", () => watcher.close());
       (async () => {
@@ -118,17 +120,28 @@ function atWrite(file: string, times: number, victim: Moment["victim"], phase: M
   };
 }
 
-/** The next moment to strike at. */
-export function drawMoment(random: SeededRandom, phase: Moment["phase"]): Moment {
+/**
+ * The next moment to strike at.
+ * @param open what the log of the one that starts has open: only then LND is asked about it
+ */
+export function drawMoment(
+  random: SeededRandom,
+  phase: Moment["phase"],
+  open: ReadonlySet<Deal["opening"]["kind"]>,
+): Moment {
   const victim = random.below(2) === 0 ? ofPayer : ofPayee;
   const moments: readonly (() => Moment)[] = phase === "recovery"
     ? [
       () => afterMs(phase, "starts", random.below(2_500), victim),
       () => atCall("listChannels", "unanswered", victim, phase),
       () => atCall("listPayments", "unanswered", victim, phase, random.below(2)),
-      () => atCall("payment", "unanswered", victim, phase),
-      () => atCall("invoice", "unanswered", victim, phase),
-      () => atCall("cancelInvoice", random.below(2) === 0 ? "lost" : "unanswered", victim, phase),
+      ...(open.has("intent") ? [() => atCall("payment", "unanswered", victim, phase, random.below(2))] : []),
+      ...(open.has("invoiced")
+        ? [
+          () => atCall("invoice", "unanswered", victim, phase),
+          () => atCall("cancelInvoice", random.below(2) === 0 ? "lost" : "unanswered", victim, phase),
+        ]
+        : []),
       () => atWrite("transaction-log.mark", 1 + random.below(2), victim, phase),
       () => atWrite("transaction-log/oplog", 1 + random.below(2), victim, phase),
       () => atEvent("started", victim, phase),
