@@ -3,18 +3,17 @@ import { type Line, type Program, runProgram } from "../app/program.ts";
 import { ForeignWorld } from "./foreign_world.ts";
 
 /**
- * The transaction log, read beside the running daemon: what was done to which channel, how much, which payment. Invoices
- * that were cancelled are left out: whoever sees a new channel first may ask before the other one knows it.
+ * The transaction log, read beside the running daemon: what was done to which channel, how much, which payment. Notes and
+ * statements are left out, and invoices that were cancelled: whoever sees a new channel first may ask before the other one
+ * knows it.
  */
 async function transactions(config: string): Promise<unknown[][]> {
   const { code, stdout, stderr } = await runProgram("log", "transactions", "--config", config, "--json");
   assert.deepEqual([code, stderr], [0, ""]);
   const records = stdout.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line) as Line);
   const cancelled = records.filter(({ kind }) => kind === "cancelled").map(({ paymentHash }) => paymentHash);
-  return records.filter(({ paymentHash }) => !cancelled.includes(paymentHash)).map((record) => [
-    record.kind,
-    ...paid(record),
-  ]);
+  const payments = records.filter(({ paymentHash }) => paymentHash !== undefined && !cancelled.includes(paymentHash));
+  return payments.map((record) => [record.kind, ...paid(record)]);
 }
 
 const paid = ({ channelPoint, amountSat, paymentHash }: Line) => [channelPoint, amountSat, paymentHash];
