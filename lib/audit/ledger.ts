@@ -24,6 +24,11 @@ export interface Ledger {
   readonly invoices: Map<PaymentHash, LedgerInvoice>;
   /** Every hash that a node of ours ever meant to pay, and how that went. Never forgotten: no hash is paid twice. */
   readonly paidHashes: Map<PaymentHash, "open" | "settled" | "failed">;
+  /**
+   * When those of them failed that can't come back: LND said so, or they were never sent. What LND lists under such a hash
+   * and dates later is another payment, made by somebody else. By the wall clock.
+   */
+  readonly failedAtWallMs: Map<PaymentHash, number>;
   /** Every hash of an invoice of ours, and how that went. */
   readonly invoiceHashes: Map<PaymentHash, "open" | "received" | "cancelled">;
   /** Net outflow (paid + reserved + unknown - received; may be negative) per remote node of other instances, over all its channels. */
@@ -47,6 +52,9 @@ export interface Ledger {
   /** The log was begun in place of a damaged one: which nodes' payments were not read anew since, and from when on. */
   repair: { readonly historyFromWallMs: number | undefined; readonly rebuilt: Set<NodePubkey> } | undefined;
 }
+
+/** Why a payment counts as failed of which LND has never heard. */
+export const unknownToLnd = "LND knows no such payment";
 
 /** A payment of ours. `foreign` ones weren't made by this log's writer and count all the same. */
 export interface LedgerPayment {
@@ -107,6 +115,7 @@ export function createLedger(): Ledger {
     payments: new Map(),
     invoices: new Map(),
     paidHashes: new Map(),
+    failedAtWallMs: new Map(),
     invoiceHashes: new Map(),
     positions: new Map(),
     channelPositions: new Map(),
@@ -202,6 +211,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       const payment = openPayment(ledger, record);
       ledger.payments.delete(record.paymentHash);
       ledger.paidHashes.set(record.paymentHash, "failed");
+      if (record.reason !== unknownToLnd) ledger.failedAtWallMs.set(record.paymentHash, record.atWallMs);
       move(ledger, payment, sat(-payment.amountSat));
       book(ledger.accounts, record, record.atWallMs, ending(payment));
       break;

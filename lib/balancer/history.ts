@@ -145,6 +145,7 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   if (!memo.startsWith(memoPrefix)) return;
   const known = state.ledger.paidHashes.get(paymentHash);
   if (known === undefined) return addForeign(step, node, payment, status);
+  if (known === "failed" && isAnother(state, payment)) return addForeign(step, node, payment, status);
   if (contradicts(known, status)) return suspect(step, node, payment);
   const entry = state.ledger.payments.get(paymentHash);
   if (known === "settled" && status.kind === "settled" && entry && !entry.foreign) {
@@ -154,6 +155,15 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
       `the log has the payment ${paymentHash} over ${sats(entry.amountSat)} and LND over another amount`,
     );
   }
+}
+
+/**
+ * LND takes a hash again once it has failed. Whoever gave us the invoice may have our node pay another one with the same hash,
+ * as any node does that pays for others: that is money spent, and no contradiction.
+ */
+function isAnother({ ledger }: BalancerState, { paymentHash, createdAtWallMs }: PaymentSummary): boolean {
+  const failedAtWallMs = ledger.failedAtWallMs.get(paymentHash);
+  return failedAtWallMs !== undefined && createdAtWallMs > failedAtWallMs;
 }
 
 /** What ended doesn't begin again, nor end in another way. One that LND doesn't list any more was deleted there. */

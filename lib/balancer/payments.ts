@@ -1,4 +1,4 @@
-import { forgetSettled, type LedgerPayment } from "../audit/ledger.ts";
+import { forgetSettled, type LedgerPayment, unknownToLnd } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { longestPeriodMs } from "../config/settings.ts";
 import { type Msat, type Sat, sat, satToMsat } from "../domain/amounts.ts";
@@ -168,7 +168,7 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
       // The wall clock may have jumped: the process must have waited, too.
       const waited = now.atMs >= payment.trackedSinceMs + notFoundGraceMs;
       if (!expired || !waited) return again();
-      return endPayment(step, payment, { kind: "failed", reason: "LND knows no such payment", released: true });
+      return endPayment(step, payment, { kind: "failed", reason: unknownToLnd, released: true });
     }
     default:
       return unreachable(status);

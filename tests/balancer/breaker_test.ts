@@ -45,7 +45,14 @@ function pay({ harness, alice, mallory }: Scene) {
 /** What the log says of that payment: an intent, and its end. */
 function records({ harness, alice, mallory, point }: Scene, end: "settled" | "failed", amountSat = 50_000) {
   const base = {
-    ...{ atWallMs: harness.startWallMs, role: "payer" as const, node: alice, peer: mallory, ownPeer: false },
+    // After what LND has made: a hash that failed may be paid again, by others.
+    ...{
+      atWallMs: harness.startWallMs + harness.atMs,
+      role: "payer" as const,
+      node: alice,
+      peer: mallory,
+      ownPeer: false,
+    },
     channelPoint: point,
     channelId: harness.network.channel(alice, point)!.chanId,
     paymentHash: harness.paymentsOf(alice)[0]!.paymentHash,

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
+import { msat } from "../../lib/domain/amounts.ts";
+import { isRefusal } from "../../lib/lightning/sim/model.ts";
+import { formatMemo, invoiceTag } from "../../lib/protocol/memo.ts";
+import { sat } from "../../lib/domain/amounts.ts";
+import { Harness } from "./harness.ts";
+import { Rogue } from "./rogue.ts";
+
+const preimage = "5a".repeat(32);
+const hash = bytesToHex(sha256(hexToBytes(preimage)));
+
+async function world(seed: number) {
+  const harness = new Harness(seed);
+  const [alice, mallory, other] = ["alice", "mallory", "other"].map((alias) => harness.node(alias));
+  const point = harness.channel(alice!, mallory!, 1_000_000, 100_000);
+  harness.channel(alice!, other!, 1_000_000, 500_000);
+  const instance = harness.instance({ nodes: [alice!], settings: { minTimeBetweenPaymentsMs: 0 } });
+  const rogue = new Rogue(harness, mallory!);
+  await harness.run(1_000);
+  rogue.hello();
+  await harness.run(1_000);
+  return { harness, alice: alice!, mallory: mallory!, other: other!, point, instance, rogue };
+}
+
+// Our node pays for others, too: a peer may have it pay a withdrawal with the hash of a rebalance.
+Deno.test("a hash that failed as a rebalance and is then paid by our wallet counts as spent and trips no breaker", async () => {
+  const { harness, alice, mallory, other, point, instance, rogue } = await world(2);
+  const requestId = rogue.requestId();
+  const tag = invoiceTag({ sessionId: rogue.sessionId!, requestId, channelPoint: point, tokens: sat(20_000) });
+  const { chanId } = harness.network.channel(mallory, point)!;
+  const memo = formatMemo(chanId, tag);
+  const made = harness.network.run((network) =>
+    network.addInvoice(mallory, { valueMsat: msat(20_000_000), memo, expirySec: 600, hash })
+  );
+  assert.ok(!isRefusal(made));
+  rogue.request(point, 20_000, { requestId, invoice: made.paymentRequest });
+  await harness.run(1_000);
+  harness.network.run((network) => network.cancelInvoice(mallory, made.paymentHash));
+  assert.equal(await rogue.answer(requestId), "failed");
+  const withdrawal = harness.network.run((network) =>
+    network.addInvoice(other, { valueMsat: msat(70_000_000), memo, expirySec: 600, preimage })
+  );
+  assert.ok(!isRefusal(withdrawal));
+  harness.network.run((network) =>
+    network.sendPayment(alice, { paymentRequest: withdrawal.paymentRequest, timeoutSec: 30 })
+  );
+  await harness.run(60_000);
+  assert.equal(harness.network.payment(alice, made.paymentHash)?.status, "SUCCEEDED");
+  assert.equal(instance.view.breaker, undefined);
+  assert.ok(instance.disk.some((record) => record.kind === "foreign" && record.amountSat === 70_000n));
+  await harness.end();
+});
