@@ -320,7 +320,7 @@ export const bugs: readonly KnownBug[] = [
     bug: payAgain(),
     faults: ["crash", "lnd-hang", "payment-stuck", "lnd-slow"],
     within: 300,
-    seed: 78,
+    seed: 35,
   },
   {
     name: "free-on-not-found",

@@ -186,7 +186,7 @@ export class Faults {
         return;
       }
       case "crash":
-        return world.instances[step.instance]!.dieSoon(step.afterEffects, step.lastWrite, step.downMs);
+        return world.instances[step.instance]!.dieSoon(step);
       case "orderly-stop":
         return world.instances[step.instance]!.stopOrderly(step.downMs);
       case "settings-changed": {

@@ -27,6 +27,16 @@ interface Write {
   readonly appendId: number | undefined;
 }
 
+/** How a process is to die. */
+interface Death {
+  readonly lastWrite: "lost" | "torn" | "written";
+  readonly downMs: number;
+  /** Just after a record was handed to the disk; else just before any effect. */
+  readonly whileWriting: boolean;
+  /** So many effects (or appends) later. */
+  left: number;
+}
+
 /** What is wrong with one instance's disk now. */
 export interface DiskTrouble {
   slowMs: number;
@@ -70,7 +80,7 @@ export class SimInstance {
   #writes: Write[] = [];
   #lateUntilMs = new Map<ConnectionId, number>();
   #held = new Map<ConnectionId, Uint8Array>();
-  #crash: { readonly lastWrite: "lost" | "torn" | "written"; readonly downMs: number; left: number } | undefined;
+  #crash: Death | undefined;
   /** The oscillator behind both clocks: what they showed when its rate last changed. */
   #clock: { worldMs: number; monotonicMs: number; wallMs: number; rate: number };
 
@@ -169,8 +179,10 @@ export class SimInstance {
   }
 
   /** The process dies before it has done `afterEffects` more effects. */
-  dieSoon(afterEffects: number, lastWrite: "lost" | "torn" | "written", downMs: number): void {
-    this.#crash ??= { left: afterEffects, lastWrite, downMs };
+  dieSoon({ afterEffects, lastWrite, downMs, whileWriting }: Omit<Death, "left"> & { afterEffects: number }): void {
+    // Appends are far between.
+    const left = whileWriting ? afterEffects % 4 : afterEffects;
+    this.#crash ??= { left, lastWrite, downMs, whileWriting };
   }
 
   /** No death is planned any more. */
@@ -189,6 +201,11 @@ export class SimInstance {
     if (first !== undefined && lastWrite === "written") this.#write(first.record);
     if (first !== undefined && lastWrite === "torn") this.world.count("torn-writes");
     this.#stop();
+  }
+
+  #dieAs({ lastWrite, downMs }: Death): void {
+    this.die(lastWrite);
+    this.restartIn(downMs);
   }
 
   #stop(): void {
@@ -270,13 +287,11 @@ export class SimInstance {
     for (const participant of this.world.participants) participant.effects?.(this, seen, effects);
     for (const effect of effects) {
       if (life !== this.#life) return;
-      if (this.#crash !== undefined && this.#crash.left-- <= 0) {
-        const { lastWrite, downMs } = this.#crash;
-        this.die(lastWrite);
-        return this.restartIn(downMs);
-      }
+      const crash = this.#crash;
+      if (crash?.whileWriting === false && crash.left-- <= 0) return this.#dieAs(crash);
       this.world.watch.effect(this, effect);
       this.perform(effect);
+      if (crash?.whileWriting === true && effect.kind === "append" && crash.left-- <= 0) return this.#dieAs(crash);
     }
     if (life !== this.#life) return;
     this.#arm();

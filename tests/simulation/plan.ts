@@ -146,6 +146,8 @@ export type Step =
     readonly downMs: number;
     /** What was being written: gone, torn, or on disk although nobody was told. */
     readonly lastWrite: "lost" | "torn" | "written";
+    /** Just after a record was handed to the disk; else between any two effects. */
+    readonly whileWriting: boolean;
   }
   | OnInstance & { readonly kind: "orderly-stop"; readonly downMs: number }
   /** The operator writes other settings and starts the program again. */
@@ -476,6 +478,7 @@ function drawStep(
       return {
         ...{ kind, atMs, instance, afterEffects: dice.below(12), downMs: dice.spread(10, 10 * minute) },
         lastWrite: dice.pick(["lost", "torn", "written"] as const),
+        whileWriting: dice.chance(60),
       };
     case "orderly-stop":
       return { kind, atMs, instance, downMs: dice.spread(10, 10 * minute) };
