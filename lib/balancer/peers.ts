@@ -236,10 +236,10 @@ function receiveMessage(
 function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: PeerHandlers): void {
   const { state, now } = step;
   const { publicKey } = hello;
-  const lastMs = peer.helloAtMs.get(publicKey);
-  const tooMany = lastMs === undefined && peer.helloAtMs.size >= maxNodesPerSession;
+  const tooMany = !peer.helloAtMs.has(publicKey) && peer.helloAtMs.size >= maxNodesPerSession;
   if (tooMany) return countIgnored(step);
-  if (lastMs !== undefined && now.atMs - lastMs < helloSpacingMs) {
+  // By the same sum as its timer: a difference is rounded otherwise, and the timer would be due for ever.
+  if (now.atMs < turnAtMs(peer, publicKey)) {
     // The first may have been late. The newest says how things are, and nobody says it again: it waits for its turn.
     if (peer.waitingHellos.has(publicKey)) countIgnored(step);
     peer.waitingHellos.set(publicKey, hello);

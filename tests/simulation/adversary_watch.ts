@@ -112,6 +112,7 @@ export class AdversaryWatch {
     for (const peer of state.peers.values()) {
       bound("nodes of a session", peer.nodes.size, 256);
       bound("hellos of a session", peer.helloAtMs.size, 256);
+      bound("waiting hellos of a session", peer.waitingHellos.size, 256);
       bound("told of a session", peer.toldAtMs.size, 64);
       bound("requests of a session", peer.requestIds.length, 256);
       const paused = [...peer.nodes.values()].reduce((sum, { pausedChannels }) => sum + pausedChannels.length, 0);

@@ -655,7 +655,7 @@ export class Watch {
       if (message?.type === "hello" && message.publicKey === record.peer) {
         const text = nodeProofText(record.peer, bytesToHex(sessionId), initiator ? "responder" : "initiator");
         // One that proves nothing takes nothing back that was proven before: it may come too soon to be looked into.
-        isProven ||= this.#signerOf(text, String(message.proof)) === record.peer;
+        isProven ||= this.#signerOf(text, textOf(message.proof)) === record.peer;
       } else if (message?.type === "bye" && message.publicKey === record.peer) {
         isProven = false;
       } else if (message?.type === "payInvoice" && message.requestId === record.requestId) {
@@ -665,7 +665,7 @@ export class Watch {
           key,
           joinFields("message", Uint8Array.of(initiator ? 0 : 1), u64(seq), bytes.subarray(32)),
         );
-        const decoded = this.#world.network.decodeInvoice(String(message.invoice));
+        const decoded = this.#world.network.decodeInvoice(textOf(message.invoice));
         const tokens = record.amountSat;
         const tag = invoiceTag({ sessionId, requestId: record.requestId, channelPoint: record.channelPoint, tokens });
         if (bytesToHex(mac) !== bytesToHex(bytes.subarray(0, 32))) why.push("the message isn't authentic");
@@ -729,4 +729,9 @@ function bodyOf(frame: Uint8Array): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What isn't text has nothing to say, and may not even be printable. */
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
