@@ -369,7 +369,9 @@ function tellOfNode(step: Step, peer: PeerSession, record: Parameters<typeof tel
   const key = `${record.kind} ${record.peer}`;
   const lastMs = peer.toldAtMs.get(key);
   if (lastMs === undefined ? peer.toldAtMs.size >= maxToldPerSession : step.now.atMs - lastMs < 60_000) {
-    return countIgnored(step);
+    // A hello that says something new was looked into like any other: it just isn't told again.
+    if (record.kind !== "message-received") countIgnored(step);
+    return;
   }
   peer.toldAtMs.set(key, step.now.atMs);
   tellSparingly(step, record);
@@ -581,8 +583,8 @@ export function peerTimers(step: Step, handlers: PeerHandlers): void {
     tell(step, {
       kind: "requests-ignored",
       level: "warn",
-      message: `In the last minute ${ignored.requests} messages came too fast or too broken to look into, and ` +
-        `${ignored.strangers} connections didn't know the secret` +
+      message: `In the last minute ${ignored.requests} messages came too fast or too broken to look into` +
+        (ignored.strangers === 0 ? "" : `; ${ignored.strangers} connections didn't know the secret`) +
         (ignored.forgeries === 0 ? "" : `; ${ignored.forgeries} statements of account weren't signed by their node`) +
         (ignored.untold === 0 ? "" : `; ${ignored.untold} comings and goings were too many to tell`),
       details: {

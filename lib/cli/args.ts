@@ -352,7 +352,7 @@ const ledgerHelp = `
 Examples:
   tightrope ledger                            who owes whom, and since when
   tightrope ledger --csv                      one line per node and channel
-  tightrope ledger --json | jq '.peers[] | select(.theirs.verdict == "differs")'
+  tightrope ledger --json | jq '.peers[].pairs[] | select(.theirs.verdict == "differs")'
 
 A statement of the other side can be checked by anybody who knows its public key:
   lncli verifymessage --msg "<theirs.text>" --sig <theirs.signature>

@@ -53,6 +53,21 @@ Deno.test("the other side's operator reads which channel was paused, and that it
   await harness.end();
 });
 
+Deno.test("what an honest side pauses and resumes within a minute is no flood", async () => {
+  const { harness, first, a, b } = scene();
+  await harness.run(20_000);
+  for (let i = 0; i < 4; i++) {
+    a.pause({ kind: "channel-point", channelPoint: first });
+    await harness.run(7_000);
+    a.resume();
+    await harness.run(7_000);
+  }
+  await harness.run(70_000);
+  assert.equal(b.told("peer-paused").length, 4);
+  for (const instance of [a, b]) assert.deepEqual(instance.told("requests-ignored"), []);
+  await harness.end();
+});
+
 const wide: { name: string; scope: (pubkeys: { alice: never; bob: never }) => PauseScope }[] = [
   { name: "everything", scope: () => ({ kind: "all" }) },
   { name: "the payer's node by its alias", scope: () => ({ kind: "alias", alias: "alice" }) },
