@@ -52,3 +52,31 @@ Deno.test("a hash that failed as a rebalance and is then paid by our wallet coun
   assert.ok(instance.disk.some((record) => record.kind === "foreign" && record.amountSat === 70_000n));
   await harness.end();
 });
+
+for (const memo of ["a withdrawal", "tightrope rebalance 800x1x0 0123456789abcdef"]) {
+  Deno.test(`a hash that our wallet has paid elsewhere ("${memo}") and is then asked for as a rebalance trips no breaker`, async () => {
+    const { harness, alice, mallory, other, point, instance, rogue } = await world(3);
+    const withdrawal = harness.network.run((network) =>
+      network.addInvoice(other, { valueMsat: msat(70_000_000), memo, expirySec: 600, preimage })
+    );
+    assert.ok(!isRefusal(withdrawal));
+    harness.network.run((network) =>
+      network.sendPayment(alice, { paymentRequest: withdrawal.paymentRequest, timeoutSec: 30 })
+    );
+    await harness.run(100);
+    const requestId = rogue.requestId();
+    const tag = invoiceTag({ sessionId: rogue.sessionId!, requestId, channelPoint: point, tokens: sat(20_000) });
+    const { chanId } = harness.network.channel(mallory, point)!;
+    const made = harness.network.run((network) =>
+      network.addInvoice(mallory, { valueMsat: msat(20_000_000), memo: formatMemo(chanId, tag), expirySec: 600, hash })
+    );
+    assert.ok(!isRefusal(made));
+    rogue.request(point, 20_000, { requestId, invoice: made.paymentRequest });
+    assert.notEqual(await rogue.answer(requestId), "paid");
+    await harness.run(60_000);
+    assert.equal(harness.network.payment(alice, made.paymentHash)?.status, "SUCCEEDED");
+    assert.equal(instance.view.breaker, undefined);
+    assert.ok(instance.story.includes("payer failed 20000"), instance.story.join("\n"));
+    await harness.end();
+  });
+}
