@@ -8,6 +8,7 @@ import {
   isNote,
   type LogRecord,
   type NoteRecord,
+  type RepairedRecord,
   type StatementRecord,
   type TransactionRecord,
 } from "./record.ts";
@@ -49,8 +50,11 @@ export interface Ledger {
   clockOffsetMs: number;
   /** The even wall clock at the newest record of what was folded; -Infinity without any. */
   newestEvenWallMs: number;
-  /** The log was begun in place of a damaged one: which nodes' payments were not read anew since, and from when on. */
-  repair: { readonly historyFromWallMs: number | undefined; readonly rebuilt: Set<NodePubkey> } | undefined;
+  /**
+   * How often the log was begun in place of one that was damaged or lost: from when on payments may be missing, and of which
+   * nodes they were read anew since. Oldest first.
+   */
+  readonly repairs: { readonly historyFromWallMs: number | undefined; readonly rebuilt: Set<NodePubkey> }[];
 }
 
 /** Why a payment counts as failed of which LND has never heard. */
@@ -128,7 +132,7 @@ export function createLedger(): Ledger {
     ownNodes: new Set(),
     clockOffsetMs: 0,
     newestEvenWallMs: -Infinity,
-    repair: undefined,
+    repairs: [],
   };
 }
 
@@ -154,11 +158,20 @@ export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
     evenWallMs = Math.max(evenWallMs, record.atWallMs - offsetMs);
     return { wallMs, evenWallMs };
   });
+  // That a repair was done stands before the older records that it kept. What those say was read anew was read for an earlier one.
+  const repairs: { readonly note: RepairedRecord; readonly endsAt: number }[] = [];
   records.forEach((record, index) => {
+    while (repairs.length > 0 && repairs.at(-1)!.endsAt <= index) applyNote(ledger, repairs.pop()!.note);
+    if (record.kind === "repaired") {
+      const endsAt = Math.min(index + 1 + record.keptRecords, repairs.at(-1)?.endsAt ?? Infinity);
+      repairs.push({ note: record, endsAt });
+      return;
+    }
     const date = dates[index]!;
     const ageMs = Math.min(now.wallMs - date.wallMs, now.wallMs - offsetMs - date.evenWallMs);
     applyRecord(ledger, record, now.atMs - Math.max(0, ageMs));
   });
+  for (const { note } of repairs.reverse()) applyNote(ledger, note);
   ledger.newestEvenWallMs = evenWallMs;
   return ledger;
 }
@@ -265,10 +278,10 @@ function applyNote(ledger: Ledger, note: NoteRecord): void {
       ledger.clockOffsetMs += note.jumpMs;
       break;
     case "repaired":
-      ledger.repair = { historyFromWallMs: note.historyFromWallMs, rebuilt: new Set() };
+      ledger.repairs.push({ historyFromWallMs: note.historyFromWallMs, rebuilt: new Set() });
       break;
     case "rebuilt":
-      ledger.repair?.rebuilt.add(note.node);
+      for (const { rebuilt } of ledger.repairs) rebuilt.add(note.node);
       break;
     case "statement":
       ledger.statements.set(pairKey(note.peer, note.node), note);
@@ -332,6 +345,20 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
 /** What an account loses when an open payment ends. */
 function ending({ state, amountSat }: LedgerPayment): { reservedSat?: bigint; unknownSat?: bigint } {
   return state === "unknown" ? { unknownSat: -amountSat } : { reservedSat: -amountSat };
+}
+
+/** Whether the log was begun anew and doesn't hold all yet that the node has paid. */
+export function lacksPayments({ repairs }: Ledger, node: NodePubkey): boolean {
+  return repairs.some(({ rebuilt }) => !rebuilt.has(node));
+}
+
+/** From when on payments of such a node may be missing; -Infinity: from the first on. */
+export function missingFromWallMs({ repairs }: Ledger, node: NodePubkey): number {
+  return Math.min(
+    ...repairs.filter(({ rebuilt }) => !rebuilt.has(node)).map(({ historyFromWallMs = -Infinity }) =>
+      historyFromWallMs
+    ),
+  );
 }
 
 /** Drops settled payments that no window can count any more; positions and hashes stay. */

@@ -1,6 +1,6 @@
 import { DamagedLogError } from "../audit/damaged_log.ts";
 import { applyRecord, foldLedger, forgetSettled, type Ledger, openPayments } from "../audit/ledger.ts";
-import type { LogRecord } from "../audit/record.ts";
+import { isNote, type LogRecord } from "../audit/record.ts";
 import { longestPeriodMs } from "../config/settings.ts";
 import { invariant, InvariantError, unreachable } from "../domain/errors.ts";
 import type { Now } from "../env/clock.ts";
@@ -37,7 +37,14 @@ import {
 } from "./payee.ts";
 import { sayPauses, setPauses, startPauses } from "./pause_commands.ts";
 import { wholePause } from "./pauses.ts";
-import { onPayInvoice, onRequestChannels, onRequestInvoice, requestDeadlines, requestTimers } from "./payer.ts";
+import {
+  onPayInvoice,
+  onRequestChannels,
+  onRequestHash,
+  onRequestInvoice,
+  requestDeadlines,
+  requestTimers,
+} from "./payer.ts";
 import {
   onIntentRecorded,
   onPaid,
@@ -226,7 +233,9 @@ function start(step: Step, { transactions, pauses }: Extract<BalancerEvent, { ki
   const { state, now } = step;
   state.started = true;
   state.ledger = foldWhole(transactions, now);
-  state.logWasEmpty = transactions.length === 0;
+  state.logIsBlank = transactions.every((record) =>
+    isNote(record) ? record.kind !== "repaired" : record.role === "payee"
+  );
   startClock(step);
   forgetSettled(state.ledger, now.atMs - longestPeriodMs(state.config.limits));
   const payments = openPayments(state.ledger);
@@ -287,6 +296,8 @@ function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
       return onRequestChannels(step, purpose.ids, nodeAt(state, purpose.node), reply);
     case "request-invoice":
       return onRequestInvoice(step, purpose.id, nodeAt(state, purpose.node), reply);
+    case "request-hash":
+      return onRequestHash(step, purpose.id, nodeAt(state, purpose.node), reply);
     case "pay":
       return onPaid(step, purpose.paymentHash, reply);
     case "track":

@@ -1,3 +1,4 @@
+import { lacksPayments, missingFromWallMs } from "../audit/ledger.ts";
 import type { ForeignRecord } from "../audit/record.ts";
 import { addSat, msatToSatCeil, satToMsat } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
@@ -11,7 +12,7 @@ import { nameOf, sats } from "./names.ts";
 import { nodeName } from "./nodes.ts";
 import { resumePayment } from "./payments.ts";
 import { type BalancerState, isOwn, type NodeState, type Side } from "./state.ts";
-import { append, backOffMs, call, note, type Step, tell } from "./step.ts";
+import { append, backOffMs, call, markBlank, note, type Step, tell } from "./step.ts";
 
 /** Payments per page. */
 const pageSize = 100;
@@ -74,6 +75,8 @@ export function onHistory(step: Step, node: NodeState, limit: number, reply: Nod
   }
   if (page.length < limit) {
     history.phase = "read";
+    // A long list isn't read whole at each start for want of a payment of ours.
+    if (history.afterIndex > pageSize) markBlank(step, true);
     return noteRebuilt(step, node);
   }
   if (history.phase === "unread") history.phase = "reading";
@@ -100,19 +103,7 @@ function seek(step: Step, node: NodeState, [found]: readonly PaymentSummary[]): 
 
 /** Whether the log was begun anew and doesn't hold all yet that the node has paid. */
 function isRebuilding({ ledger }: BalancerState, { info }: NodeState): boolean {
-  return ledger.repair !== undefined && info !== undefined && !ledger.repair.rebuilt.has(info.pubkey);
-}
-
-/**
- * Whether a lost log doesn't know yet what all our nodes have paid. What one node may lend to another operator depends on
- * what the others have lent, those that are down too.
- */
-export function lacksHistories({ nodes, ledger, logWasEmpty }: BalancerState): boolean {
-  const { repair } = ledger;
-  if (repair === undefined && !logWasEmpty) return false;
-  return nodes.some(({ info, history, leftOut }) =>
-    !leftOut && !(repair === undefined ? history.phase === "read" : info && repair.rebuilt.has(info.pubkey))
-  );
+  return info !== undefined && lacksPayments(ledger, info.pubkey);
 }
 
 /** After a repair: the log knows again what the node has paid. */
@@ -122,7 +113,7 @@ function noteRebuilt(step: Step, node: NodeState): void {
   const { count, amountSat } = node.history.missing;
   tell(step, {
     kind: "warning",
-    level: "warn",
+    level: count === 0 ? "info" : "warn",
     message: `The log was repaired: ${nodeName(step.state, node)} lists ${count} payments to rebalance (${
       sats(amountSat)
     }) that it had lost. They count as spent; what was received meanwhile isn't known`,
@@ -133,7 +124,8 @@ function noteRebuilt(step: Step, node: NodeState): void {
 /** Since when the log may lack payments of the node; always, where the log knows nothing of it. */
 function beginWallMs({ state, now }: Step, node: NodeState): number {
   // What a repair left out may be older than the newest record.
-  if (isRebuilding(state, node)) return state.ledger.repair?.historyFromWallMs ?? -Infinity;
+  if (node.info && isRebuilding(state, node)) return missingFromWallMs(state.ledger, node.info.pubkey);
+  if (state.logIsBlank) return -Infinity;
   const newest = node.info && state.ledger.newestAtWallMs.get(node.info.pubkey);
   // A record from a clock that was ahead must not hide what was paid since.
   return newest === undefined ? -Infinity : Math.min(newest, now.wallMs) - marginMs;
@@ -231,6 +223,7 @@ function addForeign(step: Step, node: NodeState, payment: PaymentSummary, status
   if (status.kind !== "settled" && status.kind !== "in-flight") return;
   const amountSat = msatToSatCeil(payment.amountMsat);
   if (destination === undefined || amountSat <= 0n || !node.info) return;
+  markBlank(step, true);
   const side = channelOf(node, payment);
   const rebuilding = isRebuilding(state, node);
   if (rebuilding) node.history.missing.count++;

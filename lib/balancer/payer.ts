@@ -12,7 +12,7 @@ import { invoiceTag, parseMemo } from "../protocol/memo.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
 import { evenWallMsOf } from "./clocks.ts";
-import { hasSuspects, lacksHistories } from "./history.ts";
+import { hasSuspects } from "./history.ts";
 import { channelName, nameOf, sats } from "./names.ts";
 import { applyChannels, facts, pollSoon, settingsOf, targetOf } from "./nodes.ts";
 import { isPause, pausedBy, wholePause } from "./pauses.ts";
@@ -21,6 +21,7 @@ import { countIgnored, hasProven, peerName } from "./peers.ts";
 import {
   type BalancerState,
   isOwn,
+  lacksHistories,
   maxRefusalsTold,
   msPerRefusalTold,
   type NodeState,
@@ -103,6 +104,7 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     listing: false,
     channel: undefined,
     invoice: undefined,
+    isNew: false,
   };
   const reason = whyNotNow(step, node, request.peer, side);
   if (reason !== undefined) return refuse(step, request, reason);
@@ -183,14 +185,28 @@ export function onRequestInvoice(step: Step, id: number, node: NodeState, reply:
     return refuse(step, request, isInvoice ? "node-failed" : "undecodable-invoice");
   }
   request.invoice = reply.value;
+  const { paymentHash } = reply.value;
+  call(step, node.ref, { method: "trackPayment", args: [paymentHash] }, { kind: "request-hash", id, node: node.ref });
+}
+
+/**
+ * Our node pays for others, too, and takes no hash twice: what it says of one that it knows would be about another payment,
+ * with a fee and over whatever channels.
+ */
+export function onRequestHash(step: Step, id: number, node: NodeState, reply: NodeReply): void {
+  const request = step.state.requests.get(id);
+  if (request === undefined) return;
+  if (!reply.ok || reply.method !== "trackPayment") return refuse(step, request, "node-failed");
+  if (reply.value.kind !== "not-found") return refuse(step, request, "known-hash");
+  request.isNew = true;
   decide(step, request, node);
 }
 
 /** Checks and reservation in one step, on what our own node just said. */
 function decide(step: Step, request: Request, node: NodeState): void {
   const { state, now } = step;
-  const { message, channel, invoice } = request;
-  if (channel === undefined || invoice === undefined) return;
+  const { message, channel, invoice, isNew } = request;
+  if (channel === undefined || invoice === undefined || !isNew) return;
   const side = node.sides.get(message.channelPoint);
   const reason = whyNotNow(step, node, request.peer, side);
   if (reason !== undefined) return refuse(step, request, reason);

@@ -1,5 +1,5 @@
 import type { Ledger, LedgerPayment } from "../audit/ledger.ts";
-import { createLedger } from "../audit/ledger.ts";
+import { createLedger, lacksPayments } from "../audit/ledger.ts";
 import type { Pause } from "../audit/pause.ts";
 import type { StatementRecord, TransactionRecord } from "../audit/record.ts";
 import type { LimitsConfig } from "../config/config.ts";
@@ -49,8 +49,11 @@ export interface BalancerState {
   /** Why all paying is stopped. */
   breaker: string | undefined;
   ledger: Ledger;
-  /** The log held nothing at the start: it is new, or was lost with the whole data directory. */
-  logWasEmpty: boolean;
+  /**
+   * The log held no payment of ours at the start and nothing says why: it is new, or was lost with the whole data directory.
+   * What was received since says nothing of what was paid before. True until it holds one.
+   */
+  logIsBlank: boolean;
   /**
    * The last look at the clocks that showed both going together, and the even wall clock at that moment: the wall clock as
    * limits know it, which goes on with the monotonic one, whatever the wall clock is set to.
@@ -310,6 +313,8 @@ export interface Request {
   listing: boolean;
   channel: ChannelSnapshot | "gone" | undefined;
   invoice: DecodedInvoice | undefined;
+  /** Our node has never tried to pay the invoice's hash. */
+  isNew: boolean;
 }
 
 /** A payment of ours whose reservation holds. */
@@ -347,7 +352,7 @@ export type CallPurpose =
   | { readonly kind: "proof"; readonly node: NodeRef; readonly connection: ConnectionId; readonly pubkey: NodePubkey }
   | { readonly kind: "ask-invoice" | "ask-lookup" | "ask-cancel"; readonly requestId: RequestId }
   | { readonly kind: "request-channels"; readonly ids: readonly number[]; readonly node: NodeRef }
-  | { readonly kind: "request-invoice"; readonly id: number; readonly node: NodeRef }
+  | { readonly kind: "request-invoice" | "request-hash"; readonly id: number; readonly node: NodeRef }
   | { readonly kind: "pay" | "track" | "verify"; readonly paymentHash: PaymentHash };
 
 /** What follows once a record is on disk. */
@@ -382,7 +387,7 @@ export function createState(config: BalancerConfig): BalancerState {
     drained: false,
     breaker: undefined,
     ledger: createLedger(),
-    logWasEmpty: false,
+    logIsBlank: false,
     clock: { atMs: 0, wallMs: 0, evenWallMs: 0 },
     logHead: { length: 0, treeHash: "" },
     nextId: 1,
@@ -464,6 +469,17 @@ export function nodeByPubkey(state: BalancerState, pubkey: NodePubkey): NodeStat
 /** Whether this instance manages the node, now or (as the log tells) before. */
 export function isOwn(state: BalancerState, pubkey: NodePubkey): boolean {
   return nodeByPubkey(state, pubkey) !== undefined;
+}
+
+/**
+ * Whether a lost log doesn't know yet what all our nodes have paid. What one node may lend to another operator depends on
+ * what the others have lent, those that are down too.
+ */
+export function lacksHistories({ nodes, ledger, logIsBlank }: BalancerState): boolean {
+  if (ledger.repairs.length === 0 && !logIsBlank) return false;
+  return nodes.some(({ info, history, leftOut }) =>
+    !leftOut && !(logIsBlank ? history.phase === "read" : info && !lacksPayments(ledger, info.pubkey))
+  );
 }
 
 /** Payments of ours whose end isn't recorded: few, while the ledger may hold thousands that count against a limit. */

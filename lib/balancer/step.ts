@@ -10,6 +10,7 @@ import {
   type AppendPurpose,
   type BalancerState,
   type CallPurpose,
+  lacksHistories,
   maxLines,
   msPerLine,
   type PeerSession,
@@ -35,6 +36,7 @@ export function call(step: Step, node: NodeRef, call: NodeCall, purpose: CallPur
  * is for whoever continues `purpose`.
  */
 export function append(step: Step, record: TransactionRecord, purpose: AppendPurpose, enter: boolean): void {
+  if (record.role === "payer") markBlank(step, lacksHistories(step.state));
   if (enter) applyRecord(step.state.ledger, record, step.now.atMs);
   const appendId = step.state.nextId++;
   step.state.appends.set(appendId, purpose);
@@ -45,6 +47,24 @@ export function append(step: Step, record: TransactionRecord, purpose: AppendPur
 export function note(step: Step, record: NoteRecord): void {
   applyRecord(step.state.ledger, record, step.now.atMs);
   step.effects.push({ kind: "note", record });
+}
+
+/**
+ * A log that is blank says of itself that it is, before the first payment is recorded in it: the next start must not take
+ * what is in it by then for all that our nodes have ever paid.
+ * @param needed false: all of that was read
+ */
+export function markBlank(step: Step, needed: boolean): void {
+  const { state, now } = step;
+  if (!state.logIsBlank) return;
+  if (needed) {
+    const reason = "no payment was in it, and what the nodes had paid was not read yet";
+    note(step, { kind: "repaired", atWallMs: now.wallMs, reason, keptRecords: 0, setAside: "" });
+    for (const { info, history } of state.nodes) {
+      if (info && history.phase === "read") note(step, { kind: "rebuilt", atWallMs: now.wallMs, node: info.pubkey });
+    }
+  }
+  state.logIsBlank = false;
 }
 
 /** Tells the operator. */

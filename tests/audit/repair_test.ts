@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { AuditService } from "../../lib/audit/audit_service.ts";
 import { DamagedLogError } from "../../lib/audit/damaged_log.ts";
 import { HypercoreLog } from "../../lib/audit/hypercore_log.ts";
+import { foldLedger, lacksPayments } from "../../lib/audit/ledger.ts";
 import { isNote, type LogRecord, type TransactionRecord } from "../../lib/audit/record.ts";
 import { encodeTransaction } from "../../lib/audit/record_codec.ts";
 import { repairLogs } from "../../lib/audit/repair.ts";
@@ -209,6 +210,24 @@ Deno.test("of a shortened log only payments since shortly before its end are rea
     const [first] = await readAll(folder);
     assert.ok(first?.kind === "repaired");
     assert.equal(first.historyFromWallMs, startWallMs + 22 - 86_400_000);
+  });
+});
+
+Deno.test("a second repair has the nodes' payments read again, whatever the first one had read", async () => {
+  await inTempFolder(async (folder) => {
+    await begin(folder);
+    const log = `${folder}/data/transaction-log`;
+    overwrite(`${log}/data`, 5, [0]);
+    await repairLogs(configIn(folder), random, wallMs, true);
+    const node = originals[0]!.node;
+    const service = await AuditService.open(configIn(folder), random);
+    await service.appendTransaction({ kind: "rebuilt", atWallMs: wallMs + 1, node });
+    await service.close();
+    const now = { atMs: 0, wallMs: wallMs + 10 };
+    assert.ok(!lacksPayments(foldLedger(await readAll(folder), now), node));
+    overwrite(`${log}/data`, sizeOf(`${log}/data`) >> 1, [0]);
+    await repairLogs(configIn(folder), random, wallMs + 2, true);
+    assert.ok(lacksPayments(foldLedger(await readAll(folder), now), node));
   });
 });
 

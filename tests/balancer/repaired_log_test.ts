@@ -136,3 +136,55 @@ for (const lost of ["begun anew", "lost with its directory"]) {
     await harness.end();
   });
 }
+
+Deno.test("a log that was lost with its directory is rebuilt to its end, though the process dies in the middle", async () => {
+  const { harness, instance, ask } = await scene(0);
+  instance.notes.length = 0;
+  instance.start();
+  await harness.run(1_000);
+  await instance.crash();
+  // It died when the first of the two was on the disk.
+  instance.disk.splice(1);
+  instance.notes.splice(0, instance.notes.length, ...instance.notes.filter(({ after }) => after === 0));
+  assert.deepEqual(instance.story, ["payer foreign 50000"]);
+  // What is recorded by now is dated now: the other one is much older.
+  await harness.run(48 * hourMs);
+  instance.start();
+  await harness.run(1_000);
+  assert.deepEqual(instance.view.positions.map(({ positionSat }) => positionSat), [80_000n]);
+  assert.equal(await ask(20_001), "limit", "maxNetOutflow");
+  assert.equal(await ask(20_000), "paid");
+  await harness.end();
+});
+
+Deno.test("with a lost log nothing is lent before a node that is down has listed its payments, over restarts too", async () => {
+  const harness = new Harness();
+  const [alice, bob, mallory] = [harness.node("alice"), harness.node("bob"), harness.node("mallory")];
+  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
+  const other = harness.channel(bob, mallory, 1_003_470, 100_000);
+  // Alice herself lacks here: she asks, and that is recorded.
+  const low = harness.channel(mallory, alice, 1_003_470, 100_000);
+  const settings = { minTimeBetweenPaymentsMs: 0, maxNetOutflowSat: sat(100_000) };
+  const instance = harness.instance({ nodes: [alice, bob], settings });
+  const rogue = new Rogue(harness, mallory);
+  const ask = async (point: Parameters<Rogue["request"]>[0], tokens: number) => {
+    await harness.runUntil(() => rogue.isConnected, 1_000);
+    await harness.run(6_000);
+    rogue.hello();
+    await harness.run(100);
+    return await rogue.answer(rogue.request(point, tokens));
+  };
+  assert.equal(await ask(other, 90_000), "paid");
+  await instance.crash();
+  instance.disk.length = 0;
+  instance.notes.length = 0;
+  harness.network.run((network) => network.stopNode(bob));
+  instance.start();
+  assert.equal(await ask(point, 20_000), "busy");
+  await harness.run(120_000);
+  assert.ok(instance.disk.some(({ kind, node }) => kind === "invoiced" && node === alice), `asks over ${low}`);
+  await instance.restart();
+  assert.equal(await ask(point, 20_000), "busy");
+  assert.equal(instance.reasons("request-refused").at(-1), "rebuilding");
+  await harness.end();
+});
