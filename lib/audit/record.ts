@@ -109,7 +109,7 @@ export interface RebuiltRecord {
  */
 export interface StatementRecord {
   readonly kind: "statement";
-  /** When it came. */
+  /** When it was written: soon after it came, or ten minutes later at most. */
   readonly atWallMs: number;
   /** Whose account it is, and who signed: the remote node. */
   readonly node: NodePubkey;

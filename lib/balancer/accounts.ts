@@ -199,7 +199,8 @@ function writeDue(step: Step, pair: Pair): void {
   pair.writeAtMs = undefined;
   pair.writesLeft = Math.min(maxWritten, pair.writesLeft + (step.now.atMs - pair.writtenAtMs) / msPerWritten) - 1;
   pair.writtenAtMs = step.now.atMs;
-  note(step, pair.written);
+  // Dated by the clock as it is now: one that was set while this waited has its own note before it.
+  note(step, { ...pair.written, atWallMs: step.now.wallMs });
 }
 
 /** The program stops: what waits is written now. */

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { evenWallMsAtStart, foldLedger } from "../../lib/audit/ledger.ts";
 import type { StatementRecord } from "../../lib/audit/record.ts";
+import { evenWallMsOf } from "../../lib/balancer/clocks.ts";
 import { sat } from "../../lib/domain/amounts.ts";
 import type { AccountMessage } from "../../lib/protocol/messages.ts";
 import { accountText, isSigned } from "../../lib/protocol/signatures.ts";
@@ -154,7 +156,9 @@ Deno.test("a payment under way is no difference", async () => {
   a.tamper = async (_node, call, real) => {
     const reply = await real();
     if (call.method === "pay") return await new Promise(() => {});
-    return call.method === "trackPayment" ? { ok: true, method: "trackPayment", value: { kind: "in-flight" } } : reply;
+    return call.method === "trackPayment" && a.state.payments.has(call.args[0])
+      ? { ok: true, method: "trackPayment", value: { kind: "in-flight" } }
+      : reply;
   };
   harness.shift(point, bob, harness.localSat(bob, point) - 200_000);
   await harness.runUntil(() => b.told("payment-received").length === 2, 120_000);
@@ -239,6 +243,22 @@ Deno.test("a flood of signed statements costs a look in 15 seconds and a record 
   }
   assert.equal(statementsOn(a).length, 10);
   assert.equal(a.state.accountPairs.size, 1);
+  await harness.end();
+});
+
+Deno.test("a statement that waited to be written moves no period when the clock was set meanwhile", async () => {
+  const { harness, a, say } = await borrower();
+  for (let i = 0; i < 4; i++) say();
+  await harness.run(20_000);
+  say();
+  await harness.run(1_000);
+  assert.equal(statementsOn(a).length, 4);
+  a.wallOffsetMs -= 3_600_000;
+  await harness.run(1_200_000);
+  assert.equal(statementsOn(a).length, 5);
+  const evenWallMs = evenWallMsOf(a.state, harness.atMs);
+  await a.crash();
+  assert.ok(evenWallMsAtStart(foldLedger(a.log, a.now), a.now.wallMs) <= evenWallMs);
   await harness.end();
 });
 
