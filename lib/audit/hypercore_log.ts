@@ -56,23 +56,30 @@ export async function openCore(folder: string, access: Access, key: Uint8Array |
  * Blocks `from` to `end` (excluded), oldest first, each checked against the Merkle tree: Hypercore checks what comes from
  * peers, but not what comes from the disk, and a flipped bit in an amount would still be valid JSON.
  */
-export async function* readBlocks(core: HypercoreInstance, from: number, end: number): AsyncGenerator<Uint8Array> {
+export async function* readBlocks(
+  core: HypercoreInstance,
+  folder: string,
+  from: number,
+  end: number,
+): AsyncGenerator<Uint8Array> {
   for (let start = from; start < end; start += readAhead) {
     const indexes = Array.from({ length: Math.min(readAhead, end - start) }, (_, i) => start + i);
-    yield* await Promise.all(indexes.map((index) => readBlock(core, index)));
+    yield* await Promise.all(indexes.map((index) => readBlock(core, folder, index)));
   }
 }
 
-async function readBlock(core: HypercoreInstance, index: number): Promise<Uint8Array> {
+async function readBlock(core: HypercoreInstance, folder: string, index: number): Promise<Uint8Array> {
   let block: Uint8Array | null;
   let leaf: { readonly hash: Uint8Array };
   try {
     [block, leaf] = await Promise.all([core.get(index), core.core.tree.get(2 * index)]);
   } catch (error) {
-    throw new DamagedLogError(`Record ${index} of the log can't be read: ${messageOf(error)}`, { cause: error });
+    throw new DamagedLogError(`Record ${index} of the log "${folder}" can't be read: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   if (block === null || !core.crypto.data(block).every((byte, i) => byte === leaf.hash[i])) {
-    throw new DamagedLogError(`Record ${index} of the log is damaged on the disk`);
+    throw new DamagedLogError(`Record ${index} of the log "${folder}" is damaged on the disk`);
   }
   return block;
 }
@@ -92,6 +99,7 @@ interface Waiting {
 export class HypercoreLog {
   readonly publicKey: string;
   readonly #core: HypercoreInstance;
+  readonly #folder: string;
   readonly #keyPair: KeyPair;
   readonly #mark: Deno.FsFile;
   readonly #gatherMs: number;
@@ -103,7 +111,15 @@ export class HypercoreLog {
   #closing = false;
   #endGathering: () => void = () => {};
 
-  private constructor(core: HypercoreInstance, keyPair: KeyPair, mark: Deno.FsFile, head: LogHead, gatherMs: number) {
+  private constructor(
+    core: HypercoreInstance,
+    folder: string,
+    keyPair: KeyPair,
+    mark: Deno.FsFile,
+    head: LogHead,
+    gatherMs: number,
+  ) {
+    this.#folder = folder;
     this.publicKey = keyPair.publicKey.toHex();
     this.#core = core;
     this.#keyPair = keyPair;
@@ -147,7 +163,7 @@ export class HypercoreLog {
       await checkAgainstMark(core, head, mark, markPath);
       markFile = Deno.openSync(markPath, { read: true, write: true, create: true, mode: 0o600 });
       syncFolder(folder.replace(/[/\\][^/\\]+$/, ""));
-      const log = new HypercoreLog(core, keyPair, markFile, head, options.gatherMs ?? 0);
+      const log = new HypercoreLog(core, folder, keyPair, markFile, head, options.gatherMs ?? 0);
       // Both slots agree with the log from here on, whatever they held, and from the first record on there is a mark.
       log.#writeMark();
       log.#writeMark();
@@ -180,7 +196,7 @@ export class HypercoreLog {
 
   /** The blocks from index `from` up to the head as it is now, oldest first. */
   async *read(from = 0): AsyncGenerator<Uint8Array> {
-    yield* readBlocks(this.#core, from, this.#head.length);
+    yield* readBlocks(this.#core, this.#folder, from, this.#head.length);
   }
 
   /** Writes what waits, then closes the files and gives up the lock. */

@@ -64,7 +64,7 @@ async function readFrom(folder: string, from: number): Promise<Uint8Array[]> {
     try {
       const core = await openCore(folder, "read", null);
       try {
-        return await Array.fromAsync(readBlocks(core, from, Math.min(core.length, from + batchBlocks)));
+        return await Array.fromAsync(readBlocks(core, folder, from, Math.min(core.length, from + batchBlocks)));
       } finally {
         await core.close();
       }

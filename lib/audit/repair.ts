@@ -163,7 +163,7 @@ class LogFolder {
     try {
       for (let index = 0; index < core.length; index++) {
         try {
-          for await (const block of readBlocks(core, index, index + 1)) {
+          for await (const block of readBlocks(core, this.#folder, index, index + 1)) {
             const record = decodeLogRecord(block);
             follow(ledger, record);
             records.push(record);

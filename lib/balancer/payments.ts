@@ -373,7 +373,8 @@ export function paymentTimers(step: Step): void {
         kind: "payment-unknown",
         level: "warn",
         message: `The payment of ${sats(entry.amountSat)} to ${nameOf(state, payment.peer)} hasn't ended after 60 s: ` +
-          "it counts as spent, and nothing more is paid to that node until it has ended",
+          "it counts as spent, and nothing more is paid to that node until it has ended. " +
+          "`tightrope resolve` with its hash shows what our node says",
         ...paymentFacts(entry),
         reason: "unanswered",
       });

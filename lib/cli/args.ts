@@ -1,7 +1,6 @@
 import { Argument, Command as Parser, CommanderError, InvalidArgumentError, Option } from "commander";
 import { parseChannelScope, parseNodeScope, type PauseScope } from "../audit/pause.ts";
 import { closestKey } from "../config/closest_key.ts";
-import { parsePaymentHash, type PaymentHash } from "../domain/ids.ts";
 import type { LogLevel } from "../env/logger.ts";
 
 export type LogFormat = "text" | "json";
@@ -48,7 +47,8 @@ export type Command =
   | {
     readonly kind: "resolve";
     readonly configPath: string;
-    readonly paymentHash: PaymentHash;
+    /** The payment hash in hex, or its first digits. */
+    readonly hash: string;
     /** Undefined: only show how it stands. */
     readonly as: "settled" | "failed" | undefined;
   }
@@ -258,15 +258,15 @@ function createParser(options: ArgsOptions, write: (text: string) => void, found
       "Shows an open payment and what LND says of it. With --as it ends it in the log, which a running Tightrope " +
         "does itself. What LND knows can't be overruled.",
     )
-    .addArgument(new Argument("<hash>", "the payment hash, 64 hex digits").argParser(parseHash))
+    .addArgument(new Argument("<hash>", "the payment hash; its first 8 digits or more will do").argParser(parseHash))
     .addOption(
       new Option("--as <end>", "how it ended: settled (it counts as paid) or failed (it doesn't)")
         .choices(["settled", "failed"]),
     )
     .addOption(config())
     .addHelpText("after", resolveHelp)
-    .action((paymentHash: PaymentHash, given: { config: string; as?: "settled" | "failed" }) =>
-      found({ kind: "resolve", configPath: given.config, paymentHash, as: given.as })
+    .action((hash: string, given: { config: string; as?: "settled" | "failed" }) =>
+      found({ kind: "resolve", configPath: given.config, hash, as: given.as })
     );
 
   program.command("repair")
@@ -302,10 +302,13 @@ function parseChannel(text: string): PauseScope {
   return scope;
 }
 
-function parseHash(text: string): PaymentHash {
-  const paymentHash = parsePaymentHash(text.toLowerCase());
-  if (paymentHash === undefined) throw new InvalidArgumentError("A payment hash has 64 hex digits.");
-  return paymentHash;
+/** The screen and `log` shorten hashes by an ellipsis. */
+function parseHash(text: string): string {
+  const hash = text.toLowerCase().replace(/…$/, "");
+  if (!/^[0-9a-f]{8,64}$/.test(hash)) {
+    throw new InvalidArgumentError("Give a payment hash, or 8 or more of its first hex digits.");
+  }
+  return hash;
 }
 
 function parseSeconds(text: string): number {

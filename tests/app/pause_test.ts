@@ -63,3 +63,23 @@ Deno.test("a pause file that nobody understands pauses everything, until `resume
   await program.event({ kind: "payment-received", channelPoint: point });
   assert.equal((await program.stop()).code, 0);
 });
+
+Deno.test("a pause by a name that nothing has is said so by the command itself", async () => {
+  await using cluster = new Cluster();
+  const alice = await cluster.node("alice");
+  const bob = await cluster.node("bob");
+  cluster.channel(alice, bob, 0.5);
+  const config = cluster.configFile({ name: "A", nodes: [alice] });
+  const pause = (...scope: string[]) => runProgram("pause", ...scope, "--config", config);
+  const names = [["--node", "alice"], ["--node", bob.pubkey], ["--channel", "472x1x0"]];
+  for (const [option, name] of names) assert.deepEqual((await pause(option!, name!)).stderr, "");
+  // Bob is another operator's: his alias is anybody's word.
+  for (const [option, name] of [["--node", "bob"], ["--node", `02${"ab".repeat(32)}`], ["--channel", "999x1x0"]]) {
+    const { code, stdout, stderr } = await pause(option!, name!);
+    assert.deepEqual([code, stdout.startsWith("Paused ")], [64, true], stderr);
+    assert.match(stderr, /^But no node or open channel of this configuration is called so.*stops nothing now\nLook at/);
+  }
+  // Who isn't there can't be asked.
+  await alice.server.stop();
+  assert.equal((await pause("--node", "alicia")).code, 0);
+});

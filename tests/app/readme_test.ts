@@ -39,12 +39,14 @@ Deno.test("every `tightrope …` command in the README does what it is there for
   await using cluster = new Cluster();
   await cluster.dht();
   const node = await cluster.node("alice");
+  cluster.channel(node, await cluster.node("bob"), 0.5);
   const config = cluster.configFile({ name: "readme", nodes: [node] });
   // The logs exist once the daemon has run.
   const daemonFirst = (command: string) => / (log|ledger|pause|resume|repair) /.test(command) ? 1 : 0;
   for (const command of commands.toSorted((a, b) => daemonFirst(a) - daemonFirst(b))) {
     await t.step(command, async () => {
-      const text = command.replace(/^tightrope /, "").replace(/\S*config\.yaml/, config);
+      const text = command.replace(/^tightrope /, "").replace(/\S*config\.yaml/, config)
+        .replace("800000x1x0", "472x1x0");
       const run = ends.find(([pattern]) => pattern.test(text))?.[1];
       assert.ok(run, `the README shows a command that this test doesn't know: ${command}`);
       await run(config, text.split(" "));

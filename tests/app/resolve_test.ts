@@ -31,10 +31,13 @@ Deno.test("resolve, where no Tightrope runs: shows, obeys LND, and ends by hand 
   await reached.promise;
   await program.ended();
   const [{ paymentHash }] = await payerLog(config) as [Line];
-  const resolve = (...more: string[]) => runProgram("resolve", String(paymentHash), "--config", config, ...more);
+  // As the screen shows it.
+  const hash = `${String(paymentHash).slice(0, 10)}…`;
+  const resolve = (...more: string[]) => runProgram("resolve", hash, "--config", config, ...more);
 
   const shown = await resolve();
   assert.equal(shown.code, 0, shown.stderr);
+  assert.ok(shown.stdout.startsWith(`Payment ${paymentHash}\n`), shown.stdout);
   assert.match(shown.stdout, /amount +39\d,\d+ sat[\s\S]*state +reserved[\s\S]*LND +knows no such payment/);
   assert.match(shown.stdout, /--as settled +not possible: LND knows no such payment\n/);
   assert.match(shown.stdout, /--as failed +not possible: .*might still begin it/);

@@ -51,13 +51,14 @@ Deno.test("parseArgs() reads every command", () => {
     [`resolve ${"AB".repeat(32)}`]: {
       kind: "resolve",
       configPath: "config.yaml",
-      paymentHash: "ab".repeat(32),
+      hash: "ab".repeat(32),
       as: undefined,
     },
+    "resolve A7137dd972…": { kind: "resolve", configPath: "config.yaml", hash: "a7137dd972", as: undefined },
     [`resolve ${"ab".repeat(32)} --as settled --config a`]: {
       kind: "resolve",
       configPath: "a",
-      paymentHash: "ab".repeat(32),
+      hash: "ab".repeat(32),
       as: "settled",
     },
     "resume": { kind: "resume", configPath: "config.yaml", scope: { kind: "all" } },
@@ -84,7 +85,9 @@ Deno.test("parseArgs() explains what is wrong with a command line", () => {
     "log event": /Allowed choices are events, transactions/,
     "ledger --json --csv": /cannot be used with/,
     "resolve": /^Missing required argument 'hash'/,
-    "resolve 5ab7": /A payment hash has 64 hex digits/,
+    "resolve 5ab7": /Give a payment hash, or 8 or more/,
+    [`resolve ${"ab".repeat(33)}`]: /Give a payment hash/,
+    "resolve alice123": /Give a payment hash/,
     [`resolve ${"ab".repeat(32)} --as paid`]: /Allowed choices are settled, failed/,
     "secret now": /^Too many arguments for 'secret'/,
   };

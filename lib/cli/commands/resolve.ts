@@ -26,9 +26,10 @@ const lookMs = 200;
 
 /** `tightrope resolve`: shows an open payment and LND's view, and ends it where `--as` says so. @returns the exit code */
 export async function resolve(command: Extract<Command, { kind: "resolve" }>): Promise<number> {
-  const { paymentHash, as } = command;
+  const { as } = command;
   const config = await loadConfig(command.configPath, { credentials: false });
   const { records, ledger } = await readLedger(config, systemClock.now());
+  const paymentHash = wholeHash(records, command.hash);
   const entry = openPayment(ledger, records, paymentHash);
   const begun = records.find((record) =>
     "paymentHash" in record && record.paymentHash === paymentHash && record.role === "payer"
@@ -81,12 +82,34 @@ function openPayment(ledger: Ledger, records: readonly LogRecord[], paymentHash:
       "There is nothing to resolve",
     );
   }
-  throw new TightropeError(
+  throw notKnown(paymentHash);
+}
+
+/** The one hash of the log that begins so. */
+function wholeHash(records: readonly LogRecord[], start: string): PaymentHash {
+  const hashes = new Set(
+    records.flatMap((record) =>
+      "paymentHash" in record && record.paymentHash.startsWith(start) ? [record.paymentHash] : []
+    ),
+  );
+  const [paymentHash] = hashes;
+  if (paymentHash === undefined) throw notKnown(start);
+  if (hashes.size > 1) {
+    throw new TightropeError(
+      "usage",
+      `${hashes.size} payments of the log begin with ${start}`,
+      "Give more digits; `tightrope log transactions --json` prints all of them",
+    );
+  }
+  return paymentHash;
+}
+
+const notKnown = (hash: string) =>
+  new TightropeError(
     "usage",
-    `The log knows no payment ${paymentHash}`,
+    `The log knows no payment ${hash}`,
     "Open payments stand in `tightrope log transactions` as intent or unknown; check the --config too",
   );
-}
 
 function describe(entry: LedgerPayment, sinceWallMs: number): string {
   const { node, peer, ownPeer, channelId, channelPoint, amountSat, state, foreign, expiresAtWallMs } = entry;
