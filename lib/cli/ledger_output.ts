@@ -160,8 +160,8 @@ export function formatLedgerText(report: LedgerReport, options: OutputOptions): 
   for (const channel of report.own) {
     const { node, peer, payments } = channel;
     lines.push(
-      `  ${nameOf(aliasOf(report, node), node)} with ${nameOf(aliasOf(report, peer), peer)}: ` +
-        `channel ${channelName(channel)}, ${counted(payments)}, ${amountsText(channel)}`,
+      `  ${nameOf(aliasOf(report, node), node)} with ${nameOf(aliasOf(report, peer), peer)}`,
+      `    channel ${channelName(channel)}, ${counted(payments)}, ${amountsText(channel)}`,
     );
   }
   return `${lines.join("\n").trim()}\n`;
@@ -183,20 +183,18 @@ function pairLines(pair: PairReport, paint: ReturnType<typeof painter>): string[
     row("log", pair.paidSat, pair.receivedSat, openText(pair)),
   ];
   const { lnd, theirs } = pair;
-  lines.push(
-    lnd.verdict === "unread"
-      ? row("LND", undefined, undefined, "not read")
-      : row("LND", lnd.paidSat, lnd.receivedSat, verdictText(lnd, paint)),
-    theirs.verdict === "none"
-      ? row("theirs", undefined, undefined, theirs.meaning)
-      // Their columns, seen from here: what they have received is what you have paid.
-      : row(
-        "theirs",
-        theirs.receivedSat,
-        theirs.paidSat,
-        `${verdictText(theirs, paint)}, signed ${formatTime(theirs.saidAtWallMs).slice(0, 16)}`,
-      ),
-  );
+  if (lnd.verdict === "unread") lines.push(row("LND", undefined, undefined, "not read"));
+  else lines.push(row("LND", lnd.paidSat, lnd.receivedSat, verdictText(lnd, paint)), ...meaningLines(lnd));
+  if (theirs.verdict === "none") {
+    lines.push(row("theirs", undefined, undefined, theirs.meaning));
+  } else {
+    // Their columns, seen from here: what they have received is what you have paid.
+    lines.push(
+      row("theirs", theirs.receivedSat, theirs.paidSat, verdictText(theirs, paint)),
+      ...meaningLines(theirs),
+      `            signed ${formatTime(theirs.saidAtWallMs).slice(0, 16)} UTC`,
+    );
+  }
   for (const channel of pair.channels) {
     const limit = channel.limitSat === undefined
       ? ""
@@ -210,10 +208,21 @@ function verdictText(
   report: Exclude<LndReport, { verdict: "unread" }> | Exclude<TheirReport, { verdict: "none" }>,
   paint: ReturnType<typeof painter>,
 ): string {
-  const { verdict, paidDifferenceSat, receivedDifferenceSat, meaning } = report;
+  const { verdict, paidDifferenceSat, receivedDifferenceSat } = report;
   if (verdict === "agrees") return paint("green", "agrees");
   const by = `${verdict} by ${signed(paidDifferenceSat)} and ${signed(receivedDifferenceSat)} sat`;
-  return `${paint(verdict === "differs" || verdict === "forged" ? "boldRed" : "yellow", by)}: ${meaning}`;
+  return paint(verdict === "differs" || verdict === "forged" ? "boldRed" : "yellow", by);
+}
+
+/** Why a verdict isn't `agrees`, within 80 columns. */
+function meaningLines({ meaning }: { readonly meaning: string }): string[] {
+  const lines: string[] = [];
+  for (const word of printable(meaning).split(" ").filter((word) => word !== "")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > 80) lines.push(`            ${word}`);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
 }
 
 function openText({ reservedSat, unknownSat, foreignSat }: Amounts): string {
@@ -233,7 +242,7 @@ function amountsText(amounts: Amounts): string {
 
 function period({ firstAtWallMs, lastAtWallMs }: Amounts): string {
   if (firstAtWallMs === undefined || lastAtWallMs === undefined) return "";
-  return `, ${formatTime(firstAtWallMs).slice(0, 16)} to ${formatTime(lastAtWallMs).slice(0, 16)} UTC`;
+  return `, ${formatTime(firstAtWallMs).slice(0, 10)} to ${formatTime(lastAtWallMs).slice(0, 10)}`;
 }
 
 function channelName({ channelId }: ChannelReport): string {

@@ -140,6 +140,6 @@ Deno.test("ledger: pairs of one's own nodes stand apart, and a log that isn't th
   assert.match(stdout, /^No payment to or from another operator's node$/m);
   assert.match(
     stdout,
-    /^ {2}alice \(.*\) with bob \(.*\): channel 472x1x0, 1 payment, paid 39\d,\d+, received 0, net 39/m,
+    /^ {2}alice \(.*\) with bob \(.*\)\n {4}channel 472x1x0, 1 payment, paid 39\d,\d+, received 0, net 39/m,
   );
 });

@@ -179,6 +179,7 @@ Deno.test("the JSON form has numbers and ISO times; the text form names both sid
   assert.match(text, /owes you 100 sat since 2026-01-01 00:00/);
   assert.match(text, /log +100 +0\n/);
   assert.match(text, /LND +100 +0 +agrees\n/);
-  assert.match(text, /theirs +90 +0 +differs by -10 and 0 sat: one of the two logs/);
+  assert.match(text, /theirs +90 +0 +differs by -10 and 0 sat\n +one of the two logs/);
+  assert.deepEqual(text.split("\n").filter((line) => line.length > 80), []);
   assert.ok(!text.includes("\u001b"));
 });
