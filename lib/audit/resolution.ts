@@ -6,6 +6,17 @@ import type { TransactionRecord } from "./record.ts";
 
 /** What the payments record says of an end that the operator wrote. */
 const byHand = "by hand: tightrope resolve";
+const unasked = "unreachable";
+
+/** What the paying node said, in the words of the record. */
+export function sayLnd(view: { readonly kind: string; readonly why?: string }): string {
+  return view.kind === unasked ? `${unasked} (${view.why})` : view.kind;
+}
+
+/** Whether a payment was ended by hand while its node couldn't be asked: what that node says one day may be otherwise. */
+export function isBlind(reason: string): boolean {
+  return reason.startsWith(`${byHand}; LND: ${unasked}`);
+}
 
 /**
  * The record that ends an open payment because its operator says so.

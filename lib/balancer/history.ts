@@ -11,7 +11,7 @@ import { tripBreaker } from "./breaker.ts";
 import { nameOf, sats } from "./names.ts";
 import { nodeName } from "./nodes.ts";
 import { resumePayment } from "./payments.ts";
-import { type BalancerState, isOwn, type NodeState, type Side } from "./state.ts";
+import { type BalancerState, createHistory, isOwn, type NodeState, type Side } from "./state.ts";
 import { append, backOffMs, call, markBlank, note, type Step, tell } from "./step.ts";
 
 /** Payments per page. */
@@ -31,8 +31,10 @@ const clockToleranceMs = 3_600_000;
  * since a busy node has millions of payments.
  */
 export function readHistory(step: Step, node: NodeState): void {
+  if (!node.up || !node.listed || !node.info || node.history.busy) return;
+  const { count: doubts = 0 } = step.state.ledger.doubts.get(node.info.pubkey) ?? {};
+  if (node.history.doubts !== doubts) node.history = { ...createHistory(), doubts };
   const { history } = node;
-  if (!node.up || !node.listed || history.busy) return;
   if (history.phase === "read" && step.now.atMs - history.readAtMs < spacingMs) return;
   if (history.retryAtMs !== undefined && step.now.atMs < history.retryAtMs) return;
   history.retryAtMs = undefined;
@@ -128,7 +130,9 @@ function beginWallMs({ state, now }: Step, node: NodeState): number {
   if (state.logIsBlank) return -Infinity;
   const newest = node.info && state.ledger.newestAtWallMs.get(node.info.pubkey);
   // A record from a clock that was ahead must not hide what was paid since.
-  return newest === undefined ? -Infinity : Math.min(newest, now.wallMs) - marginMs;
+  if (node.info === undefined || newest === undefined) return -Infinity;
+  const doubtedFromWallMs = state.ledger.doubts.get(node.info.pubkey)?.fromWallMs ?? Infinity;
+  return Math.min(newest, doubtedFromWallMs, now.wallMs) - marginMs;
 }
 
 function examine(step: Step, node: NodeState, payment: PaymentSummary): void {

@@ -1,4 +1,4 @@
-import { resolutionOf } from "../audit/resolution.ts";
+import { resolutionOf, sayLnd } from "../audit/resolution.ts";
 import { unreachable } from "../domain/errors.ts";
 import type { PaymentHash } from "../domain/ids.ts";
 import type { NodeReply } from "../lightning/node.ts";
@@ -48,7 +48,7 @@ function decide(step: Step, paymentHash: PaymentHash, as: ResolveAs, view: LndVi
   const entry = state.ledger.payments.get(paymentHash)!;
   const why = whyNotResolve({ as, view, wallMs: now.wallMs, expiresAtWallMs: entry.expiresAtWallMs });
   if (why !== undefined) return refuse(step, paymentHash, as, why);
-  const says = view.kind === "unreachable" ? `unreachable (${view.why})` : view.kind;
+  const says = sayLnd(view);
   tell(step, {
     kind: "resolved",
     level: "warn",

@@ -132,6 +132,8 @@ export interface History {
   readAtMs: number;
   retryAtMs: number | undefined;
   failures: number;
+  /** How many of the log's doubts it was begun with: a new one has it read again. */
+  doubts: number;
   /** While seeking: the payments after `low` begin too early, those after `high` (if known) late enough. */
   low: bigint;
   high: bigint | undefined;
@@ -438,6 +440,7 @@ export function createHistory(): History {
     readAtMs: -Infinity,
     retryAtMs: undefined,
     failures: 0,
+    doubts: 0,
     low: 0n,
     high: undefined,
     missing: { count: 0, amountSat: sat(0) },

@@ -1,5 +1,6 @@
 import type { Ledger, LedgerPayment } from "../../audit/ledger.ts";
 import type { LogRecord } from "../../audit/record.ts";
+import { sayLnd } from "../../audit/resolution.ts";
 import { isResolveWaiting, requestResolve, withdrawResolve } from "../../audit/resolve_file.ts";
 import type { Config } from "../../config/config.ts";
 import { type DataPaths, dataPaths } from "../../config/data_paths.ts";
@@ -183,7 +184,7 @@ function refused(paymentHash: PaymentHash, as: ResolveAs, why: string, view: Lnd
 
 async function end(config: Config, entry: LedgerPayment, as: ResolveAs, view: LndView): Promise<void> {
   const { paymentHash, node, peer, amountSat, channelPoint, channelId } = entry;
-  const lndSays = view.kind === "unreachable" ? `unreachable (${view.why})` : view.kind;
+  const lndSays = sayLnd(view);
   const feeMsat = view.kind === "settled" ? view.feeMsat : msat(0);
   if (feeMsat !== noFee) {
     throw new TightropeError(
