@@ -5,7 +5,7 @@ import { channelIds } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
 import { parseRequestId, type RequestId, type ShortChannelId } from "../domain/ids.ts";
 import type { InvoiceStatus } from "../domain/invoice.ts";
-import { type LeaveReason, leaveReasons } from "../domain/reasons.ts";
+import { type LeaveReason, leaveReasons, toldSentences } from "../domain/reasons.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { decideRebalance } from "../policy/rebalance.ts";
 import { formatMemo, invoiceTag } from "../protocol/memo.ts";
@@ -237,7 +237,7 @@ export function onPaymentResult(step: Step, peer: PeerSession, result: PaymentRe
     retryAfterMs: result.retryAfterMs,
     maxTokensSat: result.maxTokens,
   };
-  const why = ask.answer.paused ? "its operator has paused it" : result.reason;
+  const why = ask.answer.paused ? "its operator has paused it" : result.reason && toldSentences[result.reason];
   const said = result.confirmed ? "paid" : `not paid: ${why ?? "no reason given"}`;
   tell(step, {
     kind: "message-received",
@@ -249,7 +249,9 @@ export function onPaymentResult(step: Step, peer: PeerSession, result: PaymentRe
     details: { message: "paymentResult" },
   });
   if (ask.phase !== "open") return;
-  if (!result.confirmed && result.reason !== "unknown") return cancelAsk(step, ask, `refused: ${why ?? ""}`);
+  if (!result.confirmed && result.reason !== "unknown") {
+    return cancelAsk(step, ask, `refused: ${why ?? "no reason given"}`);
+  }
   lookAt(step, ask);
 }
 

@@ -36,6 +36,17 @@ export type LeaveReason = keyof typeof leaveReasons;
 /** What a payee is told of a refusal; the details stay with the payer. */
 export type ToldReason = "invalid" | "not-shared" | "busy" | "limit" | "balance" | "failed" | "unknown";
 
+/** What a payer has said of a request that it didn't pay, as the payee's operator reads it. */
+export const toldSentences: Readonly<Record<ToldReason, string>> = {
+  invalid: "it doesn't take the request or its invoice as valid",
+  "not-shared": "it doesn't balance this channel with us",
+  busy: "it can't just now",
+  limit: "its limits don't allow it now",
+  balance: "it can't send so much, or would lack it itself",
+  failed: "the payment failed",
+  unknown: "it doesn't know yet whether it has paid",
+};
+
 /** Why this node doesn't pay a request: the sentence for our own operator, and the word for the payee. */
 export const refuseReasons = {
   starting: ["still reading the node's own payment history", "busy"],

@@ -296,3 +296,19 @@ Deno.test("parked HTLCs don't make us ask", async () => {
   assert.equal(instance.story.length, 2);
   await harness.end();
 });
+
+Deno.test("the payee's operator reads why the other side didn't pay", async () => {
+  const harness = new Harness();
+  const [alice, bob] = [harness.node("alice"), harness.node("bob")];
+  for (let i = 0; i < 2; i++) harness.channel(alice, bob, 1_003_470, 100_000);
+  const settings = { minTimeBetweenPaymentsMs: 0, maxTransactionsPerPeriod: 1 };
+  harness.instance({ nodes: [alice], settings });
+  const payee = harness.instance({ nodes: [bob] });
+  await harness.runUntil(() => payee.told("request-ended").length === 1, 60_000);
+  assert.match(
+    payee.told("request-ended")[0]!.message,
+    /^Request for .* to alice \(.*\) ended unpaid: refused: its limits don't allow it now$/,
+  );
+  assert.equal(payee.told("request-ended")[0]!.reason, "limit");
+  await harness.end();
+});
