@@ -1,19 +1,8 @@
 import { addSat, type Sat, sat, subSat } from "../domain/amounts.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
-import type {
-  ChannelPoint,
-  NodePubkey,
-  PaymentHash,
-  RequestId,
-  ShortChannelId,
-} from "../domain/ids.ts";
+import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { Now } from "../env/clock.ts";
-import {
-  type AccountBook,
-  book,
-  createAccountBook,
-  pairKey,
-} from "./accounts.ts";
+import { type AccountBook, book, createAccountBook, pairKey } from "./accounts.ts";
 import {
   type ForeignRecord,
   isNote,
@@ -62,10 +51,7 @@ export interface Ledger {
    * Payments that the operator ended as failed while their node couldn't be asked: how many, and since when (by the wall clock)
    * the node's own list may say otherwise.
    */
-  readonly doubts: Map<
-    NodePubkey,
-    { readonly count: number; readonly fromWallMs: number }
-  >;
+  readonly doubts: Map<NodePubkey, { readonly count: number; readonly fromWallMs: number }>;
   /** By how much the wall clock was set while the program ran, all in all: {@link foldLedger} takes it away again. */
   clockOffsetMs: number;
   /** The even wall clock at the newest record of what was folded; -Infinity without any. */
@@ -74,10 +60,7 @@ export interface Ledger {
    * How often the log was begun in place of one that was damaged or lost: from when on payments may be missing, and of which
    * nodes they were read anew since. Oldest first.
    */
-  readonly repairs: {
-    readonly historyFromWallMs: number | undefined;
-    readonly rebuilt: Set<NodePubkey>;
-  }[];
+  readonly repairs: { readonly historyFromWallMs: number | undefined; readonly rebuilt: Set<NodePubkey> }[];
 }
 
 /** Why a payment counts as failed of which LND has never heard. */
@@ -183,25 +166,16 @@ export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
     return { wallMs, evenWallMs };
   });
   // That a repair was done stands before the older records that it kept. What those say was read anew was read for an earlier one.
-  const repairs: { readonly note: RepairedRecord; readonly endsAt: number }[] =
-    [];
+  const repairs: { readonly note: RepairedRecord; readonly endsAt: number }[] = [];
   records.forEach((record, index) => {
-    while (repairs.length > 0 && repairs.at(-1)!.endsAt <= index) {
-      applyNote(ledger, repairs.pop()!.note);
-    }
+    while (repairs.length > 0 && repairs.at(-1)!.endsAt <= index) applyNote(ledger, repairs.pop()!.note);
     if (record.kind === "repaired") {
-      const endsAt = Math.min(
-        index + 1 + record.keptRecords,
-        repairs.at(-1)?.endsAt ?? Infinity,
-      );
+      const endsAt = Math.min(index + 1 + record.keptRecords, repairs.at(-1)?.endsAt ?? Infinity);
       repairs.push({ note: record, endsAt });
       return;
     }
     const date = dates[index]!;
-    const ageMs = Math.min(
-      now.wallMs - date.wallMs,
-      now.wallMs - offsetMs - date.evenWallMs,
-    );
+    const ageMs = Math.min(now.wallMs - date.wallMs, now.wallMs - offsetMs - date.evenWallMs);
     applyRecord(ledger, record, now.atMs - Math.max(0, ageMs));
   });
   for (const { note } of repairs.reverse()) applyNote(ledger, note);
@@ -210,10 +184,7 @@ export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
 }
 
 /** The even wall clock at a start: with the wall clock, as far as that didn't go back since the newest record. */
-export function evenWallMsAtStart(
-  { clockOffsetMs, newestEvenWallMs }: Ledger,
-  wallMs: number,
-): number {
+export function evenWallMsAtStart({ clockOffsetMs, newestEvenWallMs }: Ledger, wallMs: number): number {
   return Math.max(newestEvenWallMs, wallMs - clockOffsetMs);
 }
 
@@ -222,54 +193,22 @@ export function evenWallMsAtStart(
  * The same end told twice is one end.
  * @throws InvariantError when it can't follow what is there: an outcome without its intent, a second intent for a hash, …
  */
-export function applyRecord(
-  ledger: Ledger,
-  record: LogRecord,
-  atMs: number,
-): void {
+export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): void {
   if (isNote(record)) return applyNote(ledger, record);
   ledger.ownNodes.add(record.node);
   ledger.newestAtWallMs.set(
     record.node,
-    Math.max(
-      record.atWallMs,
-      ledger.newestAtWallMs.get(record.node) ?? record.atWallMs,
-    ),
+    Math.max(record.atWallMs, ledger.newestAtWallMs.get(record.node) ?? record.atWallMs),
   );
   switch (record.kind) {
     case "intent": {
-      const {
-        paymentHash,
-        node,
-        peer,
-        ownPeer,
-        channelPoint,
-        channelId,
-        requestId,
-        amountSat,
-        expiresAtWallMs,
-      } = record;
-      invariant(
-        !ledger.paidHashes.has(paymentHash),
-        `payment ${paymentHash} has a second intent`,
-      );
-      invariant(
-        amountSat > 0n,
-        `the intent of payment ${paymentHash} is for nothing`,
-      );
+      const { paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs } =
+        record;
+      invariant(!ledger.paidHashes.has(paymentHash), `payment ${paymentHash} has a second intent`);
+      invariant(amountSat > 0n, `the intent of payment ${paymentHash} is for nothing`);
       ledger.paidHashes.set(paymentHash, "open");
       ledger.payments.set(paymentHash, {
-        ...{
-          paymentHash,
-          node,
-          peer,
-          ownPeer,
-          channelPoint,
-          channelId,
-          requestId,
-          amountSat,
-          expiresAtWallMs,
-        },
+        ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs },
         state: "reserved",
         foreign: false,
         reservedAtMs: atMs,
@@ -277,18 +216,13 @@ export function applyRecord(
       });
       ledger.lastAttemptAtMs.set(sideKey(node, channelPoint), atMs);
       move(ledger, record, amountSat);
-      book(ledger.accounts, record, record.atWallMs, {
-        reservedSat: amountSat,
-      });
+      book(ledger.accounts, record, record.atWallMs, { reservedSat: amountSat });
       break;
     }
     case "settled": {
       if (ledger.paidHashes.get(record.paymentHash) === "settled") break;
       const payment = openPayment(ledger, record);
-      book(ledger.accounts, record, record.atWallMs, {
-        ...ending(payment),
-        paidSat: payment.amountSat,
-      }, true);
+      book(ledger.accounts, record, record.atWallMs, { ...ending(payment), paidSat: payment.amountSat }, true);
       payment.state = "settled";
       payment.settledAtMs = atMs;
       ledger.paidHashes.set(record.paymentHash, "settled");
@@ -300,19 +234,15 @@ export function applyRecord(
       ledger.payments.delete(record.paymentHash);
       ledger.paidHashes.set(record.paymentHash, "failed");
       if (isBlind(record.reason)) {
-        const { count = 0, fromWallMs = Infinity } =
-          ledger.doubts.get(record.node) ?? {};
+        const { count = 0, fromWallMs = Infinity } = ledger.doubts.get(record.node) ?? {};
         ledger.doubts.set(record.node, {
           count: count + 1,
           fromWallMs: Math.min(fromWallMs, record.expiresAtWallMs),
         });
       }
       // What the node had paid otherwise is older than our failure, and another payment all the same.
-      if (record.reason === paidOtherwise) {
-        ledger.failedAtWallMs.set(record.paymentHash, -Infinity);
-      } else if (record.reason !== unknownToLnd) {
-        ledger.failedAtWallMs.set(record.paymentHash, record.atWallMs);
-      }
+      if (record.reason === paidOtherwise) ledger.failedAtWallMs.set(record.paymentHash, -Infinity);
+      else if (record.reason !== unknownToLnd) ledger.failedAtWallMs.set(record.paymentHash, record.atWallMs);
       move(ledger, payment, sat(-payment.amountSat));
       book(ledger.accounts, record, record.atWallMs, ending(payment));
       break;
@@ -321,10 +251,7 @@ export function applyRecord(
       const payment = openPayment(ledger, record);
       const { state, amountSat } = payment;
       if (state === "unknown") break;
-      book(ledger.accounts, record, record.atWallMs, {
-        reservedSat: -amountSat,
-        unknownSat: amountSat,
-      });
+      book(ledger.accounts, record, record.atWallMs, { reservedSat: -amountSat, unknownSat: amountSat });
       payment.state = "unknown";
       break;
     }
@@ -332,34 +259,12 @@ export function applyRecord(
       applyForeign(ledger, record, atMs);
       break;
     case "invoiced": {
-      const {
-        paymentHash,
-        node,
-        peer,
-        ownPeer,
-        channelPoint,
-        channelId,
-        requestId,
-        amountSat,
-        expiresAtWallMs,
-      } = record;
-      invariant(
-        !ledger.invoiceHashes.has(paymentHash),
-        `invoice ${paymentHash} was recorded twice`,
-      );
+      const { paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs } =
+        record;
+      invariant(!ledger.invoiceHashes.has(paymentHash), `invoice ${paymentHash} was recorded twice`);
       ledger.invoiceHashes.set(paymentHash, "open");
       ledger.invoices.set(paymentHash, {
-        ...{
-          paymentHash,
-          node,
-          peer,
-          ownPeer,
-          channelPoint,
-          channelId,
-          requestId,
-          amountSat,
-          expiresAtWallMs,
-        },
+        ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs },
       });
       break;
     }
@@ -367,18 +272,13 @@ export function applyRecord(
     case "cancelled": {
       if (ledger.invoiceHashes.get(record.paymentHash) === record.kind) break;
       const invoice = ledger.invoices.get(record.paymentHash);
-      invariant(
-        invoice,
-        `invoice ${record.paymentHash} is ${record.kind} without being open`,
-      );
+      invariant(invoice, `invoice ${record.paymentHash} is ${record.kind} without being open`);
       sameDeal(record, invoice);
       ledger.invoices.delete(record.paymentHash);
       ledger.invoiceHashes.set(record.paymentHash, record.kind);
       if (record.kind === "cancelled") break;
       move(ledger, invoice, sat(-invoice.amountSat));
-      book(ledger.accounts, record, record.atWallMs, {
-        receivedSat: invoice.amountSat,
-      }, true);
+      book(ledger.accounts, record, record.atWallMs, { receivedSat: invoice.amountSat }, true);
       break;
     }
     default:
@@ -392,10 +292,7 @@ function applyNote(ledger: Ledger, note: NoteRecord): void {
       ledger.clockOffsetMs += note.jumpMs;
       break;
     case "repaired":
-      ledger.repairs.push({
-        historyFromWallMs: note.historyFromWallMs,
-        rebuilt: new Set(),
-      });
+      ledger.repairs.push({ historyFromWallMs: note.historyFromWallMs, rebuilt: new Set() });
       break;
     case "rebuilt":
       for (const { rebuilt } of ledger.repairs) rebuilt.add(note.node);
@@ -412,49 +309,22 @@ function applyNote(ledger: Ledger, note: NoteRecord): void {
  * A foreign payment is recorded when it is seen, and once more when one seen pending has ended: with its amount if it
  * settled, with none if it failed. One that the log has as failed and LND as settled is counted too.
  */
-function applyForeign(
-  ledger: Ledger,
-  record: ForeignRecord,
-  atMs: number,
-): void {
-  const {
-    paymentHash,
-    node,
-    peer,
-    ownPeer,
-    channelPoint,
-    channelId,
-    amountSat,
-    pending,
-    paidAtWallMs,
-  } = record;
+function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void {
+  const { paymentHash, node, peer, ownPeer, channelPoint, channelId, amountSat, pending, paidAtWallMs } = record;
   // Never in the future, whatever the clock was when it was paid.
-  const paidAtMs = atMs -
-    Math.max(0, record.atWallMs - (paidAtWallMs ?? record.atWallMs));
+  const paidAtMs = atMs - Math.max(0, record.atWallMs - (paidAtWallMs ?? record.atWallMs));
   const known = ledger.payments.get(paymentHash);
   if (known) {
-    invariant(
-      known.foreign && known.state === "reserved" && !pending,
-      `foreign payment ${paymentHash} is in the log`,
-    );
+    invariant(known.foreign && known.state === "reserved" && !pending, `foreign payment ${paymentHash} is in the log`);
     if (amountSat === 0n) {
       ledger.payments.delete(paymentHash);
       // Whoever made it may try the same hash again: that would be another payment to count.
       ledger.paidHashes.delete(paymentHash);
       move(ledger, known, sat(-known.amountSat));
-      book(ledger.accounts, known, record.atWallMs, {
-        ...ending(known),
-        foreignSat: -known.amountSat,
-      });
+      book(ledger.accounts, known, record.atWallMs, { ...ending(known), foreignSat: -known.amountSat });
     } else {
-      invariant(
-        amountSat === known.amountSat,
-        `foreign payment ${paymentHash} changed its amount`,
-      );
-      book(ledger.accounts, known, record.atWallMs, {
-        ...ending(known),
-        paidSat: amountSat,
-      }, true);
+      invariant(amountSat === known.amountSat, `foreign payment ${paymentHash} changed its amount`);
+      book(ledger.accounts, known, record.atWallMs, { ...ending(known), paidSat: amountSat }, true);
       known.state = "settled";
       known.settledAtMs = paidAtMs;
       ledger.paidHashes.set(paymentHash, "settled");
@@ -479,28 +349,16 @@ function applyForeign(
   });
   if (channelPoint !== undefined) {
     const key = sideKey(node, channelPoint);
-    ledger.lastAttemptAtMs.set(
-      key,
-      Math.max(paidAtMs, ledger.lastAttemptAtMs.get(key) ?? -Infinity),
-    );
+    ledger.lastAttemptAtMs.set(key, Math.max(paidAtMs, ledger.lastAttemptAtMs.get(key) ?? -Infinity));
   }
   move(ledger, record, amountSat);
-  const countedSat = pending
-    ? { reservedSat: amountSat }
-    : { paidSat: amountSat };
-  book(ledger.accounts, record, paidAtWallMs ?? record.atWallMs, {
-    ...countedSat,
-    foreignSat: amountSat,
-  }, !pending);
+  const countedSat = pending ? { reservedSat: amountSat } : { paidSat: amountSat };
+  book(ledger.accounts, record, paidAtWallMs ?? record.atWallMs, { ...countedSat, foreignSat: amountSat }, !pending);
 }
 
 /** What an account loses when an open payment ends. */
-function ending(
-  { state, amountSat }: LedgerPayment,
-): { reservedSat?: bigint; unknownSat?: bigint } {
-  return state === "unknown"
-    ? { unknownSat: -amountSat }
-    : { reservedSat: -amountSat };
+function ending({ state, amountSat }: LedgerPayment): { reservedSat?: bigint; unknownSat?: bigint } {
+  return state === "unknown" ? { unknownSat: -amountSat } : { reservedSat: -amountSat };
 }
 
 /** Whether the log was begun anew and doesn't hold all yet that the node has paid. */
@@ -509,37 +367,27 @@ export function lacksPayments({ repairs }: Ledger, node: NodePubkey): boolean {
 }
 
 /** From when on payments of such a node may be missing; -Infinity: from the first on. */
-export function missingFromWallMs(
-  { repairs }: Ledger,
-  node: NodePubkey,
-): number {
+export function missingFromWallMs({ repairs }: Ledger, node: NodePubkey): number {
   return Math.min(
-    ...repairs.filter(({ rebuilt }) => !rebuilt.has(node)).map((
-      { historyFromWallMs = -Infinity },
-    ) => historyFromWallMs),
+    ...repairs.filter(({ rebuilt }) => !rebuilt.has(node)).map(({ historyFromWallMs = -Infinity }) =>
+      historyFromWallMs
+    ),
   );
 }
 
 /** Drops settled payments that no window can count any more; positions and hashes stay. */
 export function forgetSettled(ledger: Ledger, settledBeforeMs: number): void {
   for (const [hash, { settledAtMs }] of ledger.payments) {
-    if (settledAtMs !== undefined && settledAtMs < settledBeforeMs) {
-      ledger.payments.delete(hash);
-    }
+    if (settledAtMs !== undefined && settledAtMs < settledBeforeMs) ledger.payments.delete(hash);
   }
 }
 
 /** Payments of ours whose end isn't recorded, oldest first. */
 export function openPayments(ledger: Ledger): LedgerPayment[] {
-  return [...ledger.payments.values()].filter((payment) =>
-    payment.state !== "settled"
-  );
+  return [...ledger.payments.values()].filter((payment) => payment.state !== "settled");
 }
 
-function openPayment(
-  ledger: Ledger,
-  record: Exclude<TransactionRecord, ForeignRecord>,
-): LedgerPayment {
+function openPayment(ledger: Ledger, record: Exclude<TransactionRecord, ForeignRecord>): LedgerPayment {
   const payment = ledger.payments.get(record.paymentHash);
   invariant(
     payment && payment.state !== "settled" && !payment.foreign,
@@ -555,8 +403,7 @@ function sameDeal(
   opening: Pick<LedgerPayment, "node" | "peer" | "amountSat" | "channelPoint">,
 ): void {
   invariant(
-    record.node === opening.node && record.peer === opening.peer &&
-      record.amountSat === opening.amountSat &&
+    record.node === opening.node && record.peer === opening.peer && record.amountSat === opening.amountSat &&
       record.channelPoint === opening.channelPoint,
     `the ${record.kind} of ${record.paymentHash} differs from its opening`,
   );
@@ -572,32 +419,17 @@ function move(
   },
   outflowSat: Sat,
 ): void {
-  if (!ownPeer) {
-    ledger.positions.set(
-      peer,
-      addSat(ledger.positions.get(peer) ?? sat(0), outflowSat),
-    );
-  }
+  if (!ownPeer) ledger.positions.set(peer, addSat(ledger.positions.get(peer) ?? sat(0), outflowSat));
   // A foreign payment over a channel that we can't name could have been over any with that node.
-  const key = channelPoint === undefined
-    ? unnamedKey(node, peer)
-    : sideKey(node, channelPoint);
-  ledger.channelPositions.set(
-    key,
-    addSat(ledger.channelPositions.get(key) ?? sat(0), outflowSat),
-  );
+  const key = channelPoint === undefined ? unnamedKey(node, peer) : sideKey(node, channelPoint);
+  ledger.channelPositions.set(key, addSat(ledger.channelPositions.get(key) ?? sat(0), outflowSat));
 }
 
 /** What we have out with other instances' nodes: the sum of all positive positions. */
-export function totalOutflowSat(
-  ledger: Ledger,
-  isOwn: (peer: NodePubkey) => boolean,
-): Sat {
+export function totalOutflowSat(ledger: Ledger, isOwn: (peer: NodePubkey) => boolean): Sat {
   let totalSat = sat(0);
   for (const [peer, positionSat] of ledger.positions) {
-    if (positionSat > 0n && !isOwn(peer)) {
-      totalSat = addSat(totalSat, positionSat);
-    }
+    if (positionSat > 0n && !isOwn(peer)) totalSat = addSat(totalSat, positionSat);
   }
   return totalSat;
 }
@@ -605,8 +437,5 @@ export function totalOutflowSat(
 /** How much more a position grows when it gets `amountSat` and only its positive part counts. */
 export function positiveGrowthSat(positionSat: Sat, amountSat: Sat): Sat {
   const positive = (value: Sat) => value > 0n ? value : sat(0);
-  return subSat(
-    positive(addSat(positionSat, amountSat)),
-    positive(positionSat),
-  );
+  return subSat(positive(addSat(positionSat, amountSat)), positive(positionSat));
 }
