@@ -65,8 +65,6 @@ export interface Ledger {
 
 /** Why a payment counts as failed of which LND has never heard. */
 export const unknownToLnd = "LND knows no such payment";
-/** Why a payment counts as failed that LND refused to make, since the node had paid the same hash for something else. */
-export const paidOtherwise = "the node had paid this hash for something else";
 
 /** A payment of ours. `foreign` ones weren't made by this log's writer and count all the same. */
 export interface LedgerPayment {
@@ -240,9 +238,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
           fromWallMs: Math.min(fromWallMs, record.expiresAtWallMs),
         });
       }
-      // What the node had paid otherwise is older than our failure, and another payment all the same.
-      if (record.reason === paidOtherwise) ledger.failedAtWallMs.set(record.paymentHash, -Infinity);
-      else if (record.reason !== unknownToLnd) ledger.failedAtWallMs.set(record.paymentHash, record.atWallMs);
+      if (record.reason !== unknownToLnd) ledger.failedAtWallMs.set(record.paymentHash, record.atWallMs);
       move(ledger, payment, sat(-payment.amountSat));
       book(ledger.accounts, record, record.atWallMs, ending(payment));
       break;

@@ -1,4 +1,4 @@
-import { forgetSettled, type LedgerPayment, paidOtherwise, unknownToLnd } from "../audit/ledger.ts";
+import { forgetSettled, type LedgerPayment, unknownToLnd } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { longestPeriodMs } from "../config/settings.ts";
 import { type Msat, type Sat, sat, satToMsat } from "../domain/amounts.ts";
@@ -197,10 +197,6 @@ export function settle(step: Step, payment: Payment, status: Settled): void {
   const entry = ledgerEntry(step.state, payment.paymentHash);
   if (entry.foreign) return endForeign(step, payment, entry, entry.amountSat);
   const wrong = whatIsWrong(step.state, payment, entry, status);
-  if (wrong !== undefined && payment.rejected !== undefined) {
-    // LND has made none for us. A peer that has our node pay a withdrawal first must not stop our business with others.
-    return endPayment(step, payment, { kind: "failed", reason: paidOtherwise, released: false });
-  }
   if (wrong !== undefined) {
     tripBreaker(step, `the payment ${payment.paymentHash} to ${nameOf(step.state, payment.peer)} ${wrong}`);
   } else if (status.routes.length === 0) {

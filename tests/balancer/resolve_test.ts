@@ -22,7 +22,7 @@ async function lostPayment() {
     if (call.method === "pay") {
       return Promise.resolve({ ok: true, method: "pay", value: { kind: "unknown", detail: "lost" } } as NodeReply);
     }
-    if (call.method !== "trackPayment") return real();
+    if (call.method !== "trackPayment" || !instance.state.payments.has(call.args[0])) return real();
     return Promise.resolve(
       lnd.said === "nothing"
         ? { ok: false, method: "trackPayment", kind: "unavailable", message: "it hangs", remedy: "" }

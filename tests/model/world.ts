@@ -185,7 +185,8 @@ function perform(world: World, owner: Owner, effect: Effect): void {
   switch (effect.kind) {
     case "call": {
       const { callId, call } = effect;
-      if (immediate.includes(call.method)) {
+      const isLook = immediate.includes(call.method) || party.state.calls.get(callId)?.kind === "request-hash";
+      if (isLook) {
         return take(world, owner, { kind: "reply", callId, reply: answer(world.lnd, owner, call, wall(world)) });
       }
       if (call.method === "pay") onPayCalled(party, call.args[0].paymentHash);

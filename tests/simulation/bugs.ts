@@ -207,11 +207,15 @@ export const bugs: readonly KnownBug[] = [
     what: "pays a hash that it knows already",
     bug: {
       name: "skip-hash-check",
-      event: before(({ state }) => {
-        for (const peer of state!.peers.values()) peer.requestIds.length = 0;
-        const { paidHashes } = state!.ledger;
+      event: (instance, event) => {
+        const { state } = instance;
+        if (!state?.started) return event;
+        for (const peer of state.peers.values()) peer.requestIds.length = 0;
+        const { paidHashes } = state.ledger;
         paidHashes.has = () => false;
-      }),
+        const isLook = event.kind === "reply" && state.calls.get(event.callId)?.kind === "request-hash";
+        return isLook ? { ...event, reply: { ok: true, method: "trackPayment", value: { kind: "not-found" } } } : event;
+      },
     },
     faults: [],
     peer: "asks-again",
@@ -327,8 +331,9 @@ export const bugs: readonly KnownBug[] = [
     what: "frees a reservation as soon as LND doesn't know the payment",
     bug: {
       name: "free-on-not-found",
-      event: replied((reply) =>
-        reply.ok && reply.method === "trackPayment" && reply.value.kind === "not-found"
+      event: replied((reply, { callId }, { state }) =>
+        reply.ok && reply.method === "trackPayment" && reply.value.kind === "not-found" &&
+          state!.calls.get(callId)?.kind === "track"
           ? { ...reply, value: { kind: "failed", failure: "error" } }
           : reply
       ),

@@ -301,12 +301,15 @@ export class SimInstance {
   perform(effect: Effect): void {
     const life = this.#life;
     switch (effect.kind) {
-      case "call":
-        return this.#links[effect.node]!.call(effect.call, (reply) => {
+      case "call": {
+        const purpose = this.state?.calls.get(effect.callId)?.kind;
+        const isOfPayment = purpose === "pay" || purpose === "track";
+        return this.#links[effect.node]!.call(effect.call, isOfPayment, (reply) => {
           if (life !== this.#life) return;
           this.world.watch.replied(this, effect, reply);
           this.take({ kind: "reply", callId: effect.callId, reply });
         });
+      }
       case "append":
         this.#writes.push({ record: effect.record, appendId: effect.appendId });
         if (this.#writes.length === 1) this.#writeNext();

@@ -86,14 +86,15 @@ export class LndLink {
     this.#streams.clear();
   }
 
-  call(call: NodeCall, done: (reply: NodeReply) => void): void {
+  /** @param isOfPayment whether it is about a payment of ours that has begun */
+  call(call: NodeCall, isOfPayment: boolean, done: (reply: NodeReply) => void): void {
     const { dice } = this.#world;
     const trouble = this.#world.troubleOf(this.#pubkey);
-    const once = answerOnce(call, (reply) => done(this.#contradict(reply)));
+    const once = answerOnce(call, (reply) => done(isOfPayment ? this.#contradict(reply) : reply));
     this.#world.after(callMs + trouble.slowMs, () => {
       // The process died with the request on its way: it may have left in time.
       if (!this.#open && dice.chance(50)) return;
-      const isHit = !trouble.onlyPayments || call.method === "pay" || call.method === "trackPayment";
+      const isHit = !trouble.onlyPayments || isOfPayment;
       if (isHit && dice.chance(trouble.requestsLost)) {
         this.#world.count("requests-lost");
         return once.lost("the connection failed");

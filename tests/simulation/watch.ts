@@ -421,6 +421,11 @@ export class Watch {
       if (decoded.kind === "invalid" || !decoded.invoice.description.startsWith(memoPrefix)) return;
       this.#fail("nothing is paid unreserved", instance, `LND pays ${paymentHash}`);
     }
+    const begins = status === "IN_FLIGHT" && spend.lnd !== "IN_FLIGHT";
+    // What a log has lost is found again in LND's list.
+    if (begins && !spend.reserved && !this.books(instance).logWasLost) {
+      this.#fail("nothing is paid unreserved", instance, `LND pays ${paymentHash}, which was given up`);
+    }
     if (status !== spend.lnd) {
       this.#world.tell(`LND of ${this.#world.nameOf(node)}`, () => `payment ${paymentHash.slice(0, 6)} is ${status}`);
     }
