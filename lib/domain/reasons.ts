@@ -50,7 +50,10 @@ export const toldSentences: Readonly<Record<ToldReason, string>> = {
 /** Why this node doesn't pay a request: the sentence for our own operator, and the word for the payee. */
 export const refuseReasons = {
   starting: ["still reading the node's own payment history", "busy"],
-  rebuilding: ["the log was lost, and not every node of ours has listed yet what it has paid", "busy"],
+  rebuilding: [
+    "the log is new or was lost, and not every node of ours has listed yet what it has paid (is one of them down?)",
+    "busy",
+  ],
   paused: ["paused by the operator", "busy"],
   "node-paused": ["the node is paused by the operator", "busy"],
   "channel-paused": ["the channel is paused by the operator", "busy"],

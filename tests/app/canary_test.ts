@@ -31,25 +31,28 @@ Deno.test("no macaroon, preimage, secret or seed is in any log, on the screen, o
   cluster.channel(alice, bob, 0.1);
   const more = "  verboseScreenLogging: true\n";
   const configs = [
+    cluster.configFile({ name: "A", nodes: [alice], more }),
     // One macaroon is wrong, so that it is spoken of.
     cluster.configFile({
-      name: "A",
-      nodes: [alice, troubled.yaml({ macaroon: "hex" }).replace(troubled.macaroonHex, stranger.macaroonHex)],
+      name: "B",
+      nodes: [
+        bob.yaml({ cert: "base64", macaroon: "base64" }),
+        troubled.yaml({ macaroon: "hex" }).replace(troubled.macaroonHex, stranger.macaroonHex),
+      ],
       more,
     }),
-    cluster.configFile({ name: "B", nodes: [bob.yaml({ cert: "base64", macaroon: "base64" })], more }),
   ] as const;
   const programs = configs.map((config) => cluster.start(config, "--debuglevel", "debug"));
   await programs[0]!.event({ kind: "payment-settled" });
   await programs[1]!.event({ kind: "payment-received" });
-  await programs[0]!.event({ kind: "node-down", message: /macaroon/ });
+  await programs[1]!.event({ kind: "node-down", message: /macaroon/ });
   const said: Output[] = [];
   for (const config of configs) {
     said.push(await runProgram("log", "events", "--config", config));
     said.push(await runProgram("log", "events", "--json", "--config", config));
     said.push(await runProgram("log", "transactions", "--json", "--config", config));
   }
-  said.push(await runProgram("--check", "--config", configs[0]));
+  said.push(await runProgram("--check", "--config", configs[1]));
   for (const program of programs) said.push(await program.stop());
 
   const [payment] = cluster.payments(alice);

@@ -25,6 +25,8 @@ async function historiesOf(configs: readonly string[]): Promise<Map<string, stri
     const { stdout } = await runProgram("log", "transactions", "--json", "--config", config);
     for (const line of stdout.split("\n").filter((text) => text !== "")) {
       const { role, paymentHash, kind } = JSON.parse(line) as Line;
+      // Notes and statements move no money.
+      if (paymentHash === undefined) continue;
       const key = `${role} ${paymentHash}`;
       histories.set(key, [...histories.get(key) ?? [], String(kind)]);
     }
