@@ -3,6 +3,7 @@ import { invariant, unreachable } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { Now } from "../env/clock.ts";
 import { type AccountBook, book, createAccountBook, pairKey } from "./accounts.ts";
+import { isBlind } from "./by_hand.ts";
 import {
   type ForeignRecord,
   isNote,
@@ -12,7 +13,6 @@ import {
   type StatementRecord,
   type TransactionRecord,
 } from "./record.ts";
-import { isBlind } from "./resolution.ts";
 
 /**
  * What the transaction log adds up to: money reserved, spent and received, and what is still open.

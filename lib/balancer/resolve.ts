@@ -1,4 +1,5 @@
-import { resolutionOf, sayLnd } from "../audit/resolution.ts";
+import { sayLnd } from "../audit/by_hand.ts";
+import { resolutionOf } from "../audit/resolution.ts";
 import { unreachable } from "../domain/errors.ts";
 import type { PaymentHash } from "../domain/ids.ts";
 import type { NodeReply } from "../lightning/node.ts";

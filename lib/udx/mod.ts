@@ -19,7 +19,8 @@ import {
 import { deservesFarewell } from "./stream.ts";
 import { TimedDeadlines } from "./timed_deadlines.ts";
 
-export type { DatagramSocket, ListenDatagram, RemoteAddress, SocketOptions } from "./socket.ts";
+export type { ListenDatagram, RemoteAddress, SocketOptions } from "./socket.ts";
+export type { DatagramSocket } from "./ttl_socket.ts";
 export type { Firewall, StreamOptions } from "./duplex.ts";
 export type { NetworkInterface } from "./interfaces.ts";
 export { NetworkInterfaces, UDXSocket, UDXStream };

@@ -7,18 +7,7 @@ import { lookup } from "node:dns/promises";
 import { setTimeout } from "node:timers";
 import { type Family, isIP, mapIPv4, MAPPED_PREFIX, unmapIPv4 } from "./ip.ts";
 import { afterBatch, DeadlineTimer, monotonicMs, throwLater } from "./timed_deadlines.ts";
-import { openTtlSocket } from "./ttl_socket.ts";
-
-/** The datagram socket underneath; `Deno.DatagramConn` is one. */
-export interface DatagramSocket {
-  readonly addr: Deno.Addr;
-  /** @param ttl for this packet alone; where `setTTL` is missing it is ignored */
-  send(bytes: Uint8Array, to: Deno.NetAddr, ttl?: number): Promise<number>;
-  /** Sets what packets without a TTL of their own are sent with. */
-  setTTL?(ttl: number): void;
-  receive(into: Uint8Array): Promise<[Uint8Array, Deno.Addr]>;
-  close(): void;
-}
+import { type DatagramSocket, openTtlSocket } from "./ttl_socket.ts";
 
 /** Opens a bound datagram socket, or throws. */
 export type ListenDatagram = (

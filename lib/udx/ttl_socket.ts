@@ -3,7 +3,17 @@
  * that only sockets which may have to open a NAT use it.
  */
 import { createSocket, type Socket, type SocketOptions } from "node:dgram";
-import type { DatagramSocket } from "./socket.ts";
+
+/** The datagram socket underneath; `Deno.DatagramConn` is one. */
+export interface DatagramSocket {
+  readonly addr: Deno.Addr;
+  /** @param ttl for this packet alone; where `setTTL` is missing it is ignored */
+  send(bytes: Uint8Array, to: Deno.NetAddr, ttl?: number): Promise<number>;
+  /** Sets what packets without a TTL of their own are sent with. */
+  setTTL?(ttl: number): void;
+  receive(into: Uint8Array): Promise<[Uint8Array, Deno.Addr]>;
+  close(): void;
+}
 
 /** What packets are sent with unless told otherwise; libudx's default too. */
 const DEFAULT_TTL = 64;

@@ -1,6 +1,6 @@
 import type { Ledger, LedgerPayment } from "../../audit/ledger.ts";
 import type { LogRecord } from "../../audit/record.ts";
-import { sayLnd } from "../../audit/resolution.ts";
+import { sayLnd } from "../../audit/by_hand.ts";
 import { isResolveWaiting, requestResolve, withdrawResolve } from "../../audit/resolve_file.ts";
 import type { Config } from "../../config/config.ts";
 import { type DataPaths, dataPaths } from "../../config/data_paths.ts";

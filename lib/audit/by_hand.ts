@@ -1,0 +1,19 @@
+/** The reason that stands in the record of a payment whose end the operator wrote. */
+
+const byHand = "by hand: tightrope resolve";
+const unasked = "unreachable";
+
+/** @param lndSays a few words, for whoever reads the record later: {@link sayLnd} */
+export function reasonByHand(lndSays: string): string {
+  return `${byHand}; LND: ${lndSays}`;
+}
+
+/** What the paying node said, in the words of the record. */
+export function sayLnd(view: { readonly kind: string; readonly why?: string }): string {
+  return view.kind === unasked ? `${unasked} (${view.why})` : view.kind;
+}
+
+/** Whether a payment was ended by hand while its node couldn't be asked: what that node says one day may be otherwise. */
+export function isBlind(reason: string): boolean {
+  return reason.startsWith(reasonByHand(unasked));
+}
