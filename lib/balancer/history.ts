@@ -20,8 +20,8 @@ const pageSize = 100;
 const spacingMs = 1_000;
 /** Payments are looked for from this long before the newest record: clocks differ, and a backup lacks its last records. */
 const marginMs = 86_400_000;
-/** What was paid counts as this much younger than the node says: its clock isn't ours. */
-const clockToleranceMs = 3_600_000;
+/** What was paid counts as a day younger than the node says: its clock isn't ours, nor need ours be right. */
+const clockToleranceMs = 86_400_000;
 
 /**
  * Reads what the node itself lists as its payments, newer than the last seen, to find those that our log doesn't know: a

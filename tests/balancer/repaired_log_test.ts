@@ -28,7 +28,7 @@ async function scene(kept: number) {
     return await rogue.answer(rogue.request(point, tokens));
   };
   assert.equal(await ask(50_000), "paid");
-  await harness.run(10 * hourMs);
+  await harness.run(30 * hourMs);
   assert.equal(await ask(30_000), "paid");
   await instance.crash();
   instance.disk.splice(kept);

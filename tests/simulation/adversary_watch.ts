@@ -104,10 +104,11 @@ export class AdversaryWatch {
     bound(
       "calls",
       state.calls.size,
-      8 * state.nodes.length + 3 * sides + known + state.peers.size * state.nodes.length,
+      8 * state.nodes.length + 6 * sides + known + state.peers.size * state.nodes.length,
     );
     bound("appends", state.appends.size, 2 * sides + known + 4);
-    bound("troubles", state.troubles.size, sides + known);
+    // Of nodes whose channels are gone, too: those we ever paid, whose positions are kept for ever.
+    bound("troubles", state.troubles.size, sides + known + state.ledger.positions.size);
     bound("suspects", state.suspects.size, known + 100);
     for (const peer of state.peers.values()) {
       bound("nodes of a session", peer.nodes.size, 256);

@@ -35,6 +35,38 @@ const pair = {
 
 export const regressions: readonly Regression[] = [
   {
+    what: "after a repair what LND lists looked older than it was, since our clock was ahead of LND's",
+    plan: {
+      seed: 3_921_526_274,
+      nodes: ["alice", "bob", "carol", "dave"].map((alias, index) => ({
+        alias,
+        version: alias === "bob" ? "0.18.5-beta" : "0.17.5-beta",
+        instance: Math.min(index, 2),
+      })),
+      instances: [plain, plain, {
+        ...plain,
+        base: {
+          ...plain.base,
+          maxTransactionSize: 29_590,
+          maxTransactionsPerPeriod: 5,
+          maxTransactionsPeriodMs: 3_600_000,
+        },
+      }],
+      channels: [{ from: 1, to: 2, capacitySat: 8_083_325, pushSat: 7_274_992, aliases: false }],
+      steps: [
+        { kind: "clock-jump", atMs: 1_117_256, instance: 2, byMs: 5_932_131 },
+        { kind: "log-repaired", atMs: 3_009_573, instance: 2, lost: "end", records: 21, downMs: 7_942 },
+        {
+          kind: "clock-jump",
+          atMs: 3_033_028,
+          instance: 0,
+          byMs: -1_532_757,
+          at: { moment: "request-arrives", plusMs: 52 },
+        },
+      ],
+    },
+  },
+  {
     what: "the simulated network: a channel opened while its peer was offline left the older one inactive for ever",
     plan: {
       seed: 100_300,
