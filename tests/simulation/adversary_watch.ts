@@ -12,7 +12,8 @@ import type { World } from "./world.ts";
 export class AdversaryWatch {
   readonly #world: World;
   readonly #nodes: () => readonly NodePubkey[];
-  readonly #minutes = new WeakMap<SimInstance, Minute>();
+  /** By process: one that starts has its allowances whole. */
+  readonly #minutes = new WeakMap<BalancerState, Minute>();
   readonly #limits = new Map<SimInstance, { readonly nodeSat: number; readonly totalSat: number }>();
   #steps = 0;
 
@@ -131,10 +132,10 @@ export class AdversaryWatch {
         this.#fail("a frame causes little work", instance, `${effects.length} effects, at most ${most}`);
       }
     }
-    let minute = this.#minutes.get(instance);
+    let minute = this.#minutes.get(state);
     if (minute === undefined || this.#world.atMs - minute.sinceMs >= 60_000) {
       minute = { sinceMs: this.#world.atMs, payments: 0, counts: new Map() };
-      this.#minutes.set(instance, minute);
+      this.#minutes.set(state, minute);
     }
     let refused = 0;
     let told = 0;
@@ -170,7 +171,7 @@ interface Minute {
 
 const tellsOfRefusal: ReadonlySet<string> = new Set(["request-refused", "payment-failed", "payment-unknown"]);
 
-/** How often one operator may do something in a minute, whatever is done to it. Payments are bounded by the limits of who pays. */
+/** How often one process may do something in a minute, whatever is done to it. Payments are bounded by the limits of who pays. */
 function mostPerMinute(what: string, nodes: number, sides: number, payments: number): number {
   const channels = Math.max(1, sides);
   switch (what) {

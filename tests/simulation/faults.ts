@@ -31,11 +31,12 @@ export class Faults {
   /** Ends every fault that is still there. */
   heal(): void {
     const world = this.#world;
-    for (const undo of [...this.#lasting]) undo();
+    // First: what hangs ends once it is taken back, and nobody would resume after a contradiction that came of that.
     for (const node of world.nodes) {
       world.troubleOf(node).contradicts = undefined;
       world.network.failNextAttempts(node, 0);
     }
+    for (const undo of [...this.#lasting]) undo();
     world.healed = true;
     world.tell("world", () => "the faults are over");
     world.network.run((network) => network.setTiming(recordedTiming));
