@@ -4,7 +4,7 @@ import { messageOf, TightropeError } from "../domain/errors.ts";
 import type { Random } from "../env/random.ts";
 import type { LogHead } from "./audit_sink.ts";
 import { DamagedLogError } from "./damaged_log.ts";
-import { diskTrouble } from "./disk_trouble.ts";
+import { fileTrouble } from "./file_trouble.ts";
 import { HypercoreLog } from "./hypercore_log.ts";
 import { isThere } from "./is_there.ts";
 import { addPause } from "./pause_file.ts";
@@ -44,7 +44,9 @@ export class AuditService {
     try {
       Deno.mkdirSync(storagePath, { recursive: true, mode: 0o700 });
     } catch (error) {
-      throw diskTrouble(`create the data directory "${storagePath}"`, error) ?? new TightropeError(
+      const trouble = fileTrouble(`create the data directory "${storagePath}"`, error);
+      if (trouble?.code === "temporary") throw trouble;
+      throw new TightropeError(
         "permission",
         `Cannot create the data directory "${storagePath}": ${messageOf(error)}`,
         "Create it for the user that runs Tightrope, or name another one (audit.storage.path)",

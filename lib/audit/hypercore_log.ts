@@ -2,7 +2,7 @@ import Hypercore from "hypercore";
 import sodium from "sodium-universal";
 import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
 import { DamagedLogError } from "./damaged_log.ts";
-import { diskTrouble } from "./disk_trouble.ts";
+import { fileTrouble } from "./file_trouble.ts";
 import type { LogHead } from "./audit_sink.ts";
 import { decodeMarks, encodeMark, slotBytes } from "./high_water_mark.ts";
 import { isThere } from "./is_there.ts";
@@ -38,16 +38,18 @@ export function keyPairFromSeed(seed: Uint8Array): KeyPair {
 
 /** Opens a core's files. `null` takes whatever key is there. */
 export async function openCore(folder: string, access: Access, key: Uint8Array | null): Promise<HypercoreInstance> {
+  const storage = new CoreStorage(folder, access);
   const core = new (Hypercore as unknown as HypercoreConstructor)(
-    new CoreStorage(folder, access).file,
+    storage.file,
     key,
     { compat: true, wait: false, ...(access === "write" ? {} : { createIfMissing: false, unlocked: true }) },
   );
   try {
     await core.ready();
+    if (storage.trouble !== undefined) throw storage.trouble;
   } catch (error) {
     await core.close().catch(() => {});
-    throw error;
+    throw storage.trouble ?? error;
   }
   return core;
 }
@@ -74,9 +76,9 @@ async function readBlock(core: HypercoreInstance, folder: string, index: number)
   try {
     [block, leaf] = await Promise.all([core.get(index), core.core.tree.get(2 * index)]);
   } catch (error) {
-    throw new DamagedLogError(`Record ${index} of the log "${folder}" can't be read: ${messageOf(error)}`, {
-      cause: error,
-    });
+    const what = `record ${index} of the log "${folder}"`;
+    throw fileTrouble(`read ${what}`, error) ??
+      new DamagedLogError(`${what.replace("r", "R")} can't be read: ${messageOf(error)}`, { cause: error });
   }
   if (block === null || !core.crypto.data(block).every((byte, i) => byte === leaf.hash[i])) {
     throw new DamagedLogError(`Record ${index} of the log "${folder}" is damaged on the disk`);
@@ -367,21 +369,12 @@ async function checkAgainstMark(core: HypercoreInstance, head: LogHead, mark: Ma
 
 function asOpenError(path: string, error: unknown): unknown {
   if (error instanceof TightropeError || error instanceof InvariantError) return error;
-  const trouble = diskTrouble(`open the log "${path}"`, error);
-  if (trouble !== undefined) return trouble;
-  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return new TightropeError(
-      "permission",
-      `Cannot open the log "${path}": ${error.message}`,
-      "Let the user that runs Tightrope read and write the data directory",
-      { cause: error },
-    );
-  }
-  return new DamagedLogError(`Cannot open the log "${path}": ${messageOf(error)}`, { cause: error });
+  return fileTrouble(`open the log "${path}"`, error) ??
+    new DamagedLogError(`Cannot open the log "${path}": ${messageOf(error)}`, { cause: error });
 }
 
 function asAppendError(error: unknown): TightropeError {
-  return diskTrouble("write to the log", error) ?? new TightropeError(
+  return fileTrouble("write to the log", error) ?? new TightropeError(
     "temporary",
     `Cannot write to the log: ${messageOf(error)}`,
     "Check the disk's health, then start Tightrope again: it finds out what was written",

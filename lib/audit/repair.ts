@@ -5,6 +5,7 @@ import type { Random } from "../env/random.ts";
 import { checkNotMissing } from "./audit_service.ts";
 import { DamagedLogError } from "./damaged_log.ts";
 import { HypercoreLog, keyPairFromSeed, markPathOf, openCore, readBlocks } from "./hypercore_log.ts";
+import type { HypercoreInstance } from "./hypercore_types.ts";
 import { isThere } from "./is_there.ts";
 import { applyRecord, createLedger } from "./ledger.ts";
 import type { LogRepair } from "./log_repair.ts";
@@ -158,7 +159,7 @@ class LogFolder {
     const records: LogRecord[] = [];
     const ledger = createLedger();
     let isWhole = true;
-    const core = await openCore(this.#folder, "read", null).catch(() => undefined);
+    const core = await this.#open();
     if (core === undefined) return { records, isWhole: false };
     try {
       for (let index = 0; index < core.length; index++) {
@@ -178,6 +179,17 @@ class LogFolder {
       await core.close();
     }
     return { records, isWhole };
+  }
+
+  /** The log as far as it can be read, or undefined if it can't at all. */
+  async #open(): Promise<HypercoreInstance | undefined> {
+    try {
+      return await openCore(this.#folder, "read", null);
+    } catch (error) {
+      // No damage, but a disk that fails, say: then nothing is given up.
+      if (error instanceof TightropeError) throw error;
+      return undefined;
+    }
   }
 
   get isThere(): boolean {
@@ -218,7 +230,7 @@ class LogFolder {
     const prefix = `${nameOf(this.#folder)}.damaged-`;
     let latest = [...Deno.readDirSync(parentOf(this.#folder))]
       .filter(({ name, isDirectory }) => isDirectory && name.startsWith(prefix)).length;
-    const core = await openCore(this.#folder, "read", null).catch(() => undefined);
+    const core = await this.#open();
     if (core !== undefined) {
       const key = core.key.toHex();
       latest = Math.max(latest, this.#keySeeds.findIndex((seed) => keyPairFromSeed(seed).publicKey.toHex() === key));

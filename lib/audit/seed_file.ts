@@ -1,7 +1,7 @@
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { messageOf, TightropeError } from "../domain/errors.ts";
-import { diskTrouble } from "./disk_trouble.ts";
+import { fileTrouble } from "./file_trouble.ts";
 import { syncFolder } from "./sync_folder.ts";
 
 const seedBytes = 32;
@@ -94,10 +94,10 @@ function readSeed(path: string): Uint8Array | undefined {
 }
 
 function unreachableSeed(path: string, error: unknown): TightropeError {
-  return diskTrouble(`use the seed file "${path}"`, error) ?? new TightropeError(
-    error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable ? "permission" : "config",
+  return fileTrouble(`use the seed file "${path}"`, error) ?? new TightropeError(
+    "config",
     `Cannot use the seed file "${path}": ${messageOf(error)}`,
-    "Let the user that runs Tightrope read and write the data directory",
+    "Check the data directory (audit.storage.path): it should hold a file of that name, or none yet",
     { cause: error },
   );
 }

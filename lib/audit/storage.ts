@@ -1,5 +1,6 @@
 import RandomAccessStorage from "random-access-storage";
 import { messageOf, TightropeError } from "../domain/errors.ts";
+import { fileTrouble } from "./file_trouble.ts";
 import type { StorageBaseConstructor, StorageRequest } from "./hypercore_types.ts";
 import { syncFolder } from "./sync_folder.ts";
 
@@ -28,6 +29,7 @@ export class CoreStorage {
   readonly #files = new Map<string, CoreFile>();
   #folderChanged = false;
   #failure: { readonly error: unknown } | undefined;
+  #trouble: TightropeError | undefined;
 
   constructor(folder: string, access: Access) {
     this.folder = folder;
@@ -40,6 +42,15 @@ export class CoreStorage {
     this.#files.set(name, file);
     return file;
   };
+
+  /** What kept a file from being opened or read, if anything did: Hypercore takes some of its files for empty ones then. */
+  get trouble(): TightropeError | undefined {
+    return this.#trouble;
+  }
+
+  noteTrouble(path: string, error: unknown): void {
+    this.#trouble ??= fileTrouble(`use "${path}"`, error);
+  }
 
   folderChanged(): void {
     this.#folderChanged = true;
@@ -90,7 +101,7 @@ class CoreFile extends StorageBase {
   }
 
   _open(request: StorageRequest): void {
-    answer(request, () => {
+    this.#answer(request, () => {
       const file = this.#openFile();
       if (this.#isOplog && this.#storage.access === "write" && !file.tryLockSync(true)) {
         file.close();
@@ -114,11 +125,11 @@ class CoreFile extends StorageBase {
 
   _stat(request: StorageRequest): void {
     // By its end: asking the open file for its state takes the right to the real path, which a symbolic link hides.
-    answer(request, () => ({ size: this.#opened().seekSync(0, Deno.SeekMode.End) }));
+    this.#answer(request, () => ({ size: this.#opened().seekSync(0, Deno.SeekMode.End) }));
   }
 
   _read(request: StorageRequest): void {
-    answer(request, () => {
+    this.#answer(request, () => {
       const file = this.#opened();
       const bytes = new Uint8Array(request.size);
       file.seekSync(request.offset, Deno.SeekMode.Start);
@@ -173,21 +184,22 @@ class CoreFile extends StorageBase {
     });
   }
 
+  #answer(request: StorageRequest, run: () => unknown): void {
+    let value: unknown;
+    try {
+      value = run();
+    } catch (error) {
+      this.#storage.noteTrouble(this.#path, error);
+      request.callback(asStorageError(error));
+      return;
+    }
+    request.callback(null, value);
+  }
+
   #opened(): Deno.FsFile {
     if (this.#file === undefined) throw new Error(`${this.#path} is not open`);
     return this.#file;
   }
-}
-
-function answer(request: StorageRequest, run: () => unknown): void {
-  let value: unknown;
-  try {
-    value = run();
-  } catch (error) {
-    request.callback(asStorageError(error));
-    return;
-  }
-  request.callback(null, value);
 }
 
 function answerLater(request: StorageRequest, run: () => Promise<void>): void {

@@ -296,3 +296,28 @@ Deno.test("a repair beside a running daemon is refused, and one without a data d
     await service.close();
   });
 });
+
+Deno.test("a repair gives up no record that a failing disk keeps it from reading", async () => {
+  const { openSync } = Deno;
+  for (const name of ["oplog", "tree", "data", "bitfield"]) {
+    await inTempFolder(async (folder) => {
+      await begin(folder);
+      Deno.removeSync(`${folder}/data/transaction-log.mark`);
+      Deno.openSync = (path, options) => {
+        if (String(path).endsWith(`transaction-log/${name}`)) throw new Error("Input/output error (os error 5)");
+        return openSync(path, options);
+      };
+      try {
+        await assert.rejects(
+          repairLogs(configIn(folder), random, wallMs, true),
+          (error) =>
+            error instanceof TightropeError && error.code === "temporary" && /the disk fails/.test(error.message),
+        );
+      } finally {
+        Deno.openSync = openSync;
+      }
+      const [transactions] = await repairLogs(configIn(folder), random, wallMs, true);
+      assert.equal(transactions!.records, originals.length, name);
+    });
+  }
+});

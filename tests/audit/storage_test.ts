@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { TightropeError } from "../../lib/domain/errors.ts";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
 import { HypercoreLog } from "../../lib/audit/hypercore_log.ts";
 import { CrashingDisk } from "./crashing_disk.ts";
@@ -130,5 +131,64 @@ Deno.test("storage: after a failed write nothing more is written, and opening ag
     const { length } = again.head;
     assert.equal((await again.append(block(9))).length, length + 1);
     await again.close();
+  });
+});
+
+const coded = (message: string, code: string) => Object.assign(new Error(message), { code });
+const troubles = [
+  { error: new Deno.errors.PermissionDenied("Permission denied (os error 13)"), code: "permission" },
+  { error: coded("Too many open files (os error 24)", "EMFILE"), code: "temporary" },
+  { error: coded("Input/output error (os error 5)", "EIO"), code: "temporary" },
+] as const;
+
+Deno.test("storage: a file that can't be opened or read is no damage, and a repair of it would lose records", async () => {
+  await inTempFolder(async (folder) => {
+    const log = await HypercoreLog.open(`${folder}/log`, seed);
+    await Promise.all(Array.from({ length: 40 }, (_, i) => log.append(block(i))));
+    await log.append(block(40));
+    await log.close();
+    const { openSync } = Deno;
+    const prototype = Deno.FsFile.prototype;
+    const { readSync } = prototype;
+    for (const { error, code } of troubles) {
+      for (const name of ["oplog", "tree", "data", "bitfield"]) {
+        for (const when of ["opened", "read"]) {
+          const open = new WeakSet<Deno.FsFile>();
+          Deno.openSync = (path, options) => {
+            const isIt = String(path).endsWith(`log/${name}`);
+            if (isIt && when === "opened") throw error;
+            const file = openSync(path, options);
+            if (isIt) open.add(file);
+            return file;
+          };
+          prototype.readSync = function (bytes) {
+            if (open.has(this)) throw error;
+            return readSync.call(this, bytes);
+          };
+          try {
+            await assert.rejects(
+              async () => {
+                const again = await HypercoreLog.open(`${folder}/log`, seed);
+                try {
+                  await Array.fromAsync(again.read());
+                } finally {
+                  await again.close();
+                }
+              },
+              (thrown) =>
+                thrown instanceof TightropeError && thrown.code === code && !/repair|backup/.test(thrown.remedy) &&
+                thrown.message.includes(error.message),
+              `${name} can't be ${when}: ${error.message}`,
+            );
+          } finally {
+            Deno.openSync = openSync;
+            prototype.readSync = readSync;
+          }
+        }
+      }
+    }
+    const whole = await HypercoreLog.open(`${folder}/log`, seed);
+    assert.equal((await Array.fromAsync(whole.read())).length, 41);
+    await whole.close();
   });
 });
