@@ -23,6 +23,8 @@ export class AuditService {
   readonly #maskedKeys: readonly string[];
   readonly #events: HypercoreLog;
   readonly #transactions: HypercoreLog;
+  /** Why the breaker's pause isn't on the disk. */
+  #unpaused: { readonly error: unknown } | undefined;
 
   private constructor(
     swarmSeed: Uint8Array,
@@ -73,6 +75,8 @@ export class AuditService {
 
   /** Resolves when the transaction is on the disk, with the log's head by then. */
   appendTransaction(record: LogRecord): Promise<LogHead> {
+    // What tripped the breaker comes to light again as long as no record of it ends the matter.
+    if (this.#unpaused !== undefined) return Promise.reject(this.#unpaused.error);
     return this.#transactions.append(encodeTransaction(record));
   }
 
@@ -94,9 +98,17 @@ export class AuditService {
     return { events: this.#events.publicKey, transactions: this.#transactions.publicKey };
   }
 
-  /** The breaker's pause; on the disk when this returns, before any record that is appended later. */
+  /**
+   * The breaker's pause; on the disk when this returns, before any record that is appended later.
+   * @throws TightropeError if it can't be written; no transaction is appended then
+   */
   pause(reason: string, sinceWallMs: number): void {
-    addPause(this.#paths, { scope: { kind: "all" }, by: "breaker", reason, sinceWallMs });
+    try {
+      addPause(this.#paths, { scope: { kind: "all" }, by: "breaker", reason, sinceWallMs });
+    } catch (error) {
+      this.#unpaused = { error };
+      throw error;
+    }
   }
 
   /** Writes what waits and gives the logs free. */

@@ -94,6 +94,22 @@ Deno.test("AuditService: the breaker's pause is on the disk before any record th
   });
 });
 
+Deno.test("AuditService: where the breaker's pause can't be written, no record follows that a restart would take for the end", async () => {
+  await inTempFolder(async (folder) => {
+    const config = configIn(folder);
+    const service = await AuditService.open(config, random);
+    await service.appendTransaction(record("intent", 1));
+    // Nothing can be written there.
+    Deno.mkdirSync(`${config.storagePath}/paused.new`);
+    assert.throws(() => service.pause("a payment cost a fee", startWallMs), TightropeError);
+    await assert.rejects(service.appendTransaction(record("settled", 1)), /Cannot pause/);
+    await service.close();
+    const again = await AuditService.open(config, random);
+    assert.deepEqual(await Array.fromAsync(again.readTransactions()), [record("intent", 1)]);
+    await again.close();
+  });
+});
+
 Deno.test("AuditService refuses to read transactions of a newer format", async () => {
   await inTempFolder(async (folder) => {
     const config = configIn(folder);
