@@ -1,4 +1,5 @@
-import { TightropeError } from "../domain/errors.ts";
+import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
+import { fileTrouble } from "./file_trouble.ts";
 
 /** What an operator does about a log that can't be used. */
 const remedy =
@@ -18,4 +19,11 @@ export class DamagedLogError extends TightropeError {
     super("config", message, options.remedy ?? remedy, { cause: options.cause });
     this.isPrefix = options.isPrefix === true;
   }
+}
+
+/** What kept a log from being opened: trouble with its files, or damage. */
+export function asOpenError(path: string, error: unknown): unknown {
+  if (error instanceof TightropeError || error instanceof InvariantError) return error;
+  return fileTrouble(`open the log "${path}"`, error) ??
+    new DamagedLogError(`Cannot open the log "${path}": ${messageOf(error)}`, { cause: error });
 }

@@ -1,21 +1,17 @@
-import Hypercore from "hypercore";
 import sodium from "sodium-universal";
 import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
-import { DamagedLogError } from "./damaged_log.ts";
+import { Core } from "./core.ts";
+import { asOpenError, DamagedLogError } from "./damaged_log.ts";
 import { fileTrouble } from "./file_trouble.ts";
 import type { LogHead } from "./audit_sink.ts";
-import { decodeMarks, encodeMark, slotBytes } from "./high_water_mark.ts";
-import { isThere } from "./is_there.ts";
-import type { HypercoreConstructor, HypercoreInstance, KeyPair } from "./hypercore_types.ts";
-import { type Access, CoreStorage } from "./storage.ts";
+import { encodeMark, slotBytes } from "./high_water_mark.ts";
+import type { KeyPair } from "./hypercore_types.ts";
+import { checkAgainstMark, markPathOf, readMark } from "./mark_file.ts";
 import { syncFolder } from "./sync_folder.ts";
 
 /** Bounds of one atomic batch: what waits beyond them goes into the next. */
 const maxBatchRecords = 1_000;
 const maxBatchBytes = 1024 * 1024;
-
-/** How many blocks are read at once. */
-const readAhead = 64;
 
 /** How many appends may wait. Callers wait for theirs, so only a flood gets here. */
 const maxWaiting = 100_000;
@@ -36,56 +32,6 @@ export function keyPairFromSeed(seed: Uint8Array): KeyPair {
   return { publicKey, secretKey };
 }
 
-/** Opens a core's files. `null` takes whatever key is there. */
-export async function openCore(folder: string, access: Access, key: Uint8Array | null): Promise<HypercoreInstance> {
-  const storage = new CoreStorage(folder, access);
-  const core = new (Hypercore as unknown as HypercoreConstructor)(
-    storage.file,
-    key,
-    { compat: true, wait: false, ...(access === "write" ? {} : { createIfMissing: false, unlocked: true }) },
-  );
-  try {
-    await core.ready();
-    if (storage.trouble !== undefined) throw storage.trouble;
-  } catch (error) {
-    await core.close().catch(() => {});
-    throw storage.trouble ?? error;
-  }
-  return core;
-}
-
-/**
- * Blocks `from` to `end` (excluded), oldest first, each checked against the Merkle tree: Hypercore checks what comes from
- * peers, but not what comes from the disk, and a flipped bit in an amount would still be valid JSON.
- */
-export async function* readBlocks(
-  core: HypercoreInstance,
-  folder: string,
-  from: number,
-  end: number,
-): AsyncGenerator<Uint8Array> {
-  for (let start = from; start < end; start += readAhead) {
-    const indexes = Array.from({ length: Math.min(readAhead, end - start) }, (_, i) => start + i);
-    yield* await Promise.all(indexes.map((index) => readBlock(core, folder, index)));
-  }
-}
-
-async function readBlock(core: HypercoreInstance, folder: string, index: number): Promise<Uint8Array> {
-  let block: Uint8Array | null;
-  let leaf: { readonly hash: Uint8Array };
-  try {
-    [block, leaf] = await Promise.all([core.get(index), core.core.tree.get(2 * index)]);
-  } catch (error) {
-    const what = `record ${index} of the log "${folder}"`;
-    throw fileTrouble(`read ${what}`, error) ??
-      new DamagedLogError(`${what.replace("r", "R")} can't be read: ${messageOf(error)}`, { cause: error });
-  }
-  if (block === null || !core.crypto.data(block).every((byte, i) => byte === leaf.hash[i])) {
-    throw new DamagedLogError(`Record ${index} of the log "${folder}" is damaged on the disk`);
-  }
-  return block;
-}
-
 interface Waiting {
   readonly block: Uint8Array;
   readonly resolve: (head: LogHead) => void;
@@ -100,8 +46,7 @@ interface Waiting {
  */
 export class HypercoreLog {
   readonly publicKey: string;
-  readonly #core: HypercoreInstance;
-  readonly #folder: string;
+  readonly #core: Core;
   readonly #keyPair: KeyPair;
   readonly #mark: Deno.FsFile;
   readonly #gatherMs: number;
@@ -114,14 +59,12 @@ export class HypercoreLog {
   #endGathering: () => void = () => {};
 
   private constructor(
-    core: HypercoreInstance,
-    folder: string,
+    core: Core,
     keyPair: KeyPair,
     mark: Deno.FsFile,
     head: LogHead,
     gatherMs: number,
   ) {
-    this.#folder = folder;
     this.publicKey = keyPair.publicKey.toHex();
     this.#core = core;
     this.#keyPair = keyPair;
@@ -154,18 +97,16 @@ export class HypercoreLog {
     keySeeds: Uint8Array | readonly Uint8Array[],
     options: LogOptions,
   ): Promise<HypercoreLog> {
-    const markPath = markPathOf(folder);
-    const mark = readMark(markPath);
-    checkNotEmptied(folder, mark);
+    const mark = readMark(folder);
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
     const { core, keyPair } = await openWithAny(folder, keySeeds instanceof Uint8Array ? [keySeeds] : keySeeds);
     let markFile: Deno.FsFile | undefined;
     try {
-      const head = await headOf(core);
-      await checkAgainstMark(core, head, mark, markPath);
-      markFile = Deno.openSync(markPath, { read: true, write: true, create: true, mode: 0o600 });
+      const head = await core.head();
+      await checkAgainstMark(core, mark, folder);
+      markFile = Deno.openSync(markPathOf(folder), { read: true, write: true, create: true, mode: 0o600 });
       syncFolder(folder.replace(/[/\\][^/\\]+$/, ""));
-      const log = new HypercoreLog(core, folder, keyPair, markFile, head, options.gatherMs ?? 0);
+      const log = new HypercoreLog(core, keyPair, markFile, head, options.gatherMs ?? 0);
       // Both slots agree with the log from here on, whatever they held, and from the first record on there is a mark.
       log.#writeMark();
       log.#writeMark();
@@ -198,7 +139,7 @@ export class HypercoreLog {
 
   /** The blocks from index `from` up to the head as it is now, oldest first. */
   async *read(from = 0): AsyncGenerator<Uint8Array> {
-    yield* readBlocks(this.#core, this.#folder, from, this.#head.length);
+    yield* this.#core.read(from, this.#head.length);
   }
 
   /** Writes what waits, then closes the files and gives up the lock. */
@@ -257,9 +198,9 @@ export class HypercoreLog {
 
   async #writeBatch(blocks: readonly Uint8Array[]): Promise<void> {
     const expected = this.#head.length + blocks.length;
-    const { length } = await this.#core.append(blocks, { keyPair: this.#keyPair });
+    const length = await this.#core.append(blocks, this.#keyPair);
     if (length !== expected) throw new InvariantError(`the log has ${length} records, not ${expected}`);
-    this.#head = await headOf(this.#core);
+    this.#head = await this.#core.head();
     this.#writeMark();
   }
 
@@ -272,20 +213,16 @@ export class HypercoreLog {
   }
 }
 
-async function headOf(core: HypercoreInstance, length = core.length): Promise<LogHead> {
-  return { length, treeHash: (await core.treeHash(length)).toHex() };
-}
-
 /** The log of the first seed that it was begun with. */
 async function openWithAny(
   folder: string,
   keySeeds: readonly Uint8Array[],
-): Promise<{ core: HypercoreInstance; keyPair: KeyPair }> {
+): Promise<{ core: Core; keyPair: KeyPair }> {
   let conflict: unknown;
   for (const keySeed of keySeeds) {
     const keyPair = keyPairFromSeed(keySeed);
     try {
-      return { core: await openCore(folder, "write", keyPair.publicKey), keyPair };
+      return { core: await Core.open(folder, "write", keyPair.publicKey), keyPair };
     } catch (error) {
       if ((error as { code?: unknown }).code !== "STORAGE_CONFLICT") throw asOpenError(folder, error);
       conflict = error;
@@ -297,80 +234,6 @@ async function openWithAny(
       "Put back the seed file that belongs to this data directory. If it is lost, stop Tightrope and run `tightrope " +
       "repair` with the same --config: it begins a new log with what this one holds",
   });
-}
-
-/** Where the high-water mark of a log lies. */
-export function markPathOf(folder: string): string {
-  return `${folder}.mark`;
-}
-
-/** `none`: there is no file. `unreadable`: there is, and nothing in it is whole. */
-type Mark = LogHead | "none" | "unreadable";
-
-function readMark(path: string): Mark {
-  let bytes: Uint8Array;
-  try {
-    bytes = Deno.readFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "none";
-    throw asOpenError(path, error);
-  }
-  return decodeMarks(bytes) ?? "unreadable";
-}
-
-/** Hypercore takes a folder without its first file for a new log, and would begin one over what is left. */
-function checkNotEmptied(folder: string, mark: Mark): void {
-  if (sizeOf(`${folder}/oplog`) > 0) return;
-  if (typeof mark === "object" && mark.length > 0) {
-    const what = isThere(folder) ? 'is damaged: its file "oplog" is missing or empty, and' : "is gone:";
-    throw new DamagedLogError(`The log "${folder}" ${what} it had ${mark.length} records`);
-  }
-  for (const name of ["data", "tree"]) {
-    if (sizeOf(`${folder}/${name}`) > 0) {
-      throw new DamagedLogError(`The log "${folder}" is damaged: its file "oplog" is missing or empty`);
-    }
-  }
-}
-
-/** 0 for a file that isn't there. */
-function sizeOf(path: string): number {
-  try {
-    return Deno.statSync(path).size;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return 0;
-    throw asOpenError(path, error);
-  }
-}
-
-async function checkAgainstMark(core: HypercoreInstance, head: LogHead, mark: Mark, markPath: string): Promise<void> {
-  if (typeof mark === "string") {
-    // The mark is on the disk before the first record.
-    if (head.length === 0) return;
-    throw new DamagedLogError(
-      `Nobody knows how long the log beside "${markPath}" was: ${
-        mark === "none" ? "that file is missing" : "that file is damaged"
-      }. ${head.length} records are left`,
-      { isPrefix: true },
-    );
-  }
-  if (head.length < mark.length) {
-    throw new DamagedLogError(
-      `The log beside "${markPath}" is damaged or was restored from an old backup: it has ${head.length} records, but had ${mark.length}`,
-      { isPrefix: true },
-    );
-  }
-  const { treeHash } = await headOf(core, mark.length);
-  if (treeHash !== mark.treeHash) {
-    throw new DamagedLogError(
-      `The log beside "${markPath}" is not the one that was written here: its first ${mark.length} records differ`,
-    );
-  }
-}
-
-function asOpenError(path: string, error: unknown): unknown {
-  if (error instanceof TightropeError || error instanceof InvariantError) return error;
-  return fileTrouble(`open the log "${path}"`, error) ??
-    new DamagedLogError(`Cannot open the log "${path}": ${messageOf(error)}`, { cause: error });
 }
 
 function asAppendError(error: unknown): TightropeError {

@@ -1,6 +1,10 @@
 import type { AuditConfig } from "../config/config.ts";
-import { messageOf, TightropeError } from "../domain/errors.ts";
-import { openCore, readBlocks } from "./hypercore_log.ts";
+import { dataPaths } from "../config/data_paths.ts";
+import { TightropeError } from "../domain/errors.ts";
+import { checkNotMissing } from "./audit_service.ts";
+import { Core } from "./core.ts";
+import { asOpenError } from "./damaged_log.ts";
+import { checkAgainstMark, readMark } from "./mark_file.ts";
 import { decodeEvent, decodeLogRecord, recordToJson } from "./record_codec.ts";
 
 /** How often a followed log is looked at. */
@@ -20,22 +24,25 @@ export interface ReadOptions {
 
 /**
  * The records of one log as plain JSON, as `tightrope log --json` prints them. The daemon may run meanwhile.
- * @throws TightropeError if there is no log, or at a record that is damaged or of a newer format
+ * @throws TightropeError if there is no log; at a record that is damaged or of a newer format; at the end of one that has
+ *   lost records
  */
 export async function* readRecords(
   config: Pick<AuditConfig, "storagePath" | "eventLog" | "transactionHistory">,
   log: "events" | "transactions",
   options: ReadOptions = {},
 ): AsyncGenerator<Readonly<Record<string, unknown>>> {
-  const name = log === "events" ? config.eventLog : config.transactionHistory;
-  for await (const block of readLog(`${config.storagePath}/${name}`, options)) {
+  const paths = dataPaths(config);
+  if (log === "transactions") checkNotMissing(paths);
+  const folder = log === "events" ? paths.eventLogDirectory : paths.transactionLogDirectory;
+  for await (const block of readLog(folder, options)) {
     yield log === "events" ? decodeEvent(block) : recordToJson(decodeLogRecord(block));
   }
 }
 
 /**
  * The blocks of the log in `folder`, oldest first, read beside a writer in another process: nothing is locked or written.
- * @throws TightropeError if there is no log or it can't be read
+ * @throws TightropeError if there is no log or, after all that is left of it, when it can't be read any further or isn't whole
  */
 export async function* readLog(folder: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array> {
   const { follow = false, signal } = options;
@@ -43,10 +50,11 @@ export async function* readLog(folder: string, options: ReadOptions = {}): Async
   let seen: string | undefined;
   while (!signal?.aborted) {
     const stamp = stampOf(folder);
-    if (stamp !== seen) {
-      const blocks = await readFrom(folder, next);
+    if (stamp !== seen || stamp === undefined) {
+      const { blocks, problem } = await look(folder, next);
       next += blocks.length;
       yield* blocks;
+      if (problem !== undefined) throw problem.error;
       // A full batch may not have been all.
       seen = blocks.length < batchBlocks ? stamp : undefined;
       if (seen === undefined) continue;
@@ -59,31 +67,44 @@ export async function* readLog(folder: string, options: ReadOptions = {}): Async
 /** How many blocks are held at once. */
 const batchBlocks = 1_000;
 
-async function readFrom(folder: string, from: number): Promise<Uint8Array[]> {
+interface Look {
+  readonly blocks: readonly Uint8Array[];
+  /** Why there aren't more. */
+  readonly problem?: { readonly error: unknown };
+}
+
+async function look(folder: string, from: number): Promise<Look> {
   for (let attempt = 1;; attempt++) {
+    const blocks: Uint8Array[] = [];
     try {
-      const core = await openCore(folder, "read", null);
+      const mark = readMark(folder);
+      const core = await Core.open(folder, "read", null);
       try {
-        return await Array.fromAsync(readBlocks(core, folder, from, Math.min(core.length, from + batchBlocks)));
+        const end = Math.min(core.length, from + batchBlocks);
+        for await (const block of core.read(from, end)) blocks.push(block);
+        if (end === core.length) await checkAgainstMark(core, mark, folder);
+        return { blocks };
       } finally {
         await core.close();
       }
     } catch (error) {
-      if (attempt === maxAttempts || (error as { code?: unknown }).code === "STORAGE_EMPTY") {
-        throw asReadError(folder, error);
+      const isEmpty = (error as { code?: unknown }).code === "STORAGE_EMPTY";
+      if (isEmpty || attempt === maxAttempts) {
+        return { blocks, problem: { error: isEmpty ? noLog(folder, error) : asOpenError(folder, error) } };
       }
       await delay(retryMs);
     }
   }
 }
 
-/** Changes whenever the log does: each append writes to the oplog. */
-function stampOf(folder: string): string {
+/** Changes whenever the log does: each append writes to the oplog. Undefined if there is none. */
+function stampOf(folder: string): string | undefined {
   try {
     const { mtime, size } = Deno.statSync(`${folder}/oplog`);
     return `${mtime?.getTime()} ${size}`;
   } catch (error) {
-    throw asReadError(folder, error);
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw asOpenError(folder, error);
   }
 }
 
@@ -99,20 +120,11 @@ function delay(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-function asReadError(folder: string, error: unknown): TightropeError {
-  if (error instanceof TightropeError) return error;
-  if (error instanceof Deno.errors.NotFound || (error as { code?: unknown }).code === "STORAGE_EMPTY") {
-    return new TightropeError(
-      "config",
-      `There is no log in "${folder}" yet`,
-      "Start Tightrope with this configuration once, or check audit.storage.path",
-      { cause: error },
-    );
-  }
+function noLog(folder: string, cause: unknown): TightropeError {
   return new TightropeError(
-    error instanceof Deno.errors.PermissionDenied ? "permission" : "temporary",
-    `Cannot read the log "${folder}": ${messageOf(error)}`,
-    "Read it as the user that runs Tightrope; if it fails again, restore the data directory from a backup",
-    { cause: error },
+    "config",
+    `There is no log in "${folder}" yet`,
+    "Start Tightrope with this configuration once, or check audit.storage.path",
+    { cause },
   );
 }

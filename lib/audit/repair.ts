@@ -3,10 +3,11 @@ import { dataPaths } from "../config/data_paths.ts";
 import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
 import type { Random } from "../env/random.ts";
 import { checkNotMissing } from "./audit_service.ts";
+import { Core } from "./core.ts";
 import { DamagedLogError } from "./damaged_log.ts";
-import { HypercoreLog, keyPairFromSeed, markPathOf, openCore, readBlocks } from "./hypercore_log.ts";
-import type { HypercoreInstance } from "./hypercore_types.ts";
+import { HypercoreLog, keyPairFromSeed } from "./hypercore_log.ts";
 import { isThere } from "./is_there.ts";
+import { markPathOf } from "./mark_file.ts";
 import { applyRecord, createLedger } from "./ledger.ts";
 import type { LogRepair } from "./log_repair.ts";
 import type { LogRecord, RepairedRecord } from "./record.ts";
@@ -148,7 +149,7 @@ class LogFolder {
 
   async count(): Promise<number> {
     if (!isThere(this.#folder)) return 0;
-    const core = await openCore(this.#folder, "read", null);
+    const core = await Core.open(this.#folder, "read", null);
     const { length } = core;
     await core.close();
     return length;
@@ -164,7 +165,7 @@ class LogFolder {
     try {
       for (let index = 0; index < core.length; index++) {
         try {
-          for await (const block of readBlocks(core, this.#folder, index, index + 1)) {
+          for await (const block of core.read(index, index + 1)) {
             const record = decodeLogRecord(block);
             follow(ledger, record);
             records.push(record);
@@ -182,9 +183,9 @@ class LogFolder {
   }
 
   /** The log as far as it can be read, or undefined if it can't at all. */
-  async #open(): Promise<HypercoreInstance | undefined> {
+  async #open(): Promise<Core | undefined> {
     try {
-      return await openCore(this.#folder, "read", null);
+      return await Core.open(this.#folder, "read", null);
     } catch (error) {
       // No damage, but a disk that fails, say: then nothing is given up.
       if (error instanceof TightropeError) throw error;
@@ -232,8 +233,11 @@ class LogFolder {
       .filter(({ name, isDirectory }) => isDirectory && name.startsWith(prefix)).length;
     const core = await this.#open();
     if (core !== undefined) {
-      const key = core.key.toHex();
-      latest = Math.max(latest, this.#keySeeds.findIndex((seed) => keyPairFromSeed(seed).publicKey.toHex() === key));
+      const { publicKey } = core;
+      latest = Math.max(
+        latest,
+        this.#keySeeds.findIndex((seed) => keyPairFromSeed(seed).publicKey.toHex() === publicKey),
+      );
       await core.close();
     }
     if (latest + 1 >= this.#keySeeds.length) {

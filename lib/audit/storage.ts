@@ -83,6 +83,7 @@ class CoreFile extends StorageBase {
   readonly #path: string;
   readonly #isOplog: boolean;
   #file: Deno.FsFile | undefined;
+  #isLocked = false;
   #dirty = false;
 
   constructor(storage: CoreStorage, name: string) {
@@ -107,6 +108,7 @@ class CoreFile extends StorageBase {
         file.close();
         throw new LogInUseError(this.#storage.folder);
       }
+      this.#isLocked = this.#isOplog && this.#storage.access === "write";
       this.#file = file;
     });
   }
@@ -177,7 +179,8 @@ class CoreFile extends StorageBase {
       try {
         await this.sync();
       } finally {
-        // Closing the file gives up the lock.
+        // Closing the file gives up the lock, too, but not while a process that was just begun still shares the file.
+        if (this.#isLocked) this.#file?.unlockSync();
         this.#file?.close();
         this.#file = undefined;
       }

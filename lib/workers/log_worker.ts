@@ -19,9 +19,10 @@ servePort({
     const batch: PlainRecord[] = [];
     while (batch.length < most) {
       upcoming ??= records.next();
-      // What is not there yet must not hold back what is: a timer's turn tells the two apart.
+      // What is not there yet must not hold back what is, nor what can't be read: a timer's turn tells the two apart.
       const late = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined)));
-      const result = batch.length === 0 ? await upcoming : await Promise.race([upcoming, late]);
+      const readable = upcoming.catch(() => undefined);
+      const result = batch.length === 0 ? await upcoming : await Promise.race([readable, late]);
       if (result === undefined) break;
       upcoming = undefined;
       if (result.done) break;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DamagedLogError } from "../../lib/audit/damaged_log.ts";
 import { TightropeError } from "../../lib/domain/errors.ts";
 import { HypercoreLog } from "../../lib/audit/hypercore_log.ts";
 import { readLog, readRecords } from "../../lib/audit/log_reader.ts";
@@ -89,3 +90,34 @@ Deno.test("readRecords() of a log that was never begun says so", async () => {
     );
   });
 });
+
+const damages: Readonly<Record<string, { readonly damage: (log: string) => void; readonly left: number }>> = {
+  "the newer header of the oplog": { damage: (log) => overwrite(`${log}/oplog`, 20, [0xde, 0xad]), left: 17 },
+  "the mark": { damage: (log) => Deno.removeSync(`${log}.mark`), left: 23 },
+  "the oplog": { damage: (log) => Deno.truncateSync(`${log}/oplog`), left: 0 },
+  "both headers of the oplog": { damage: (log) => overwrite(`${log}/oplog`, 0, Array(9_000).fill(0)), left: 0 },
+  "the folder": { damage: (log) => Deno.removeSync(log, { recursive: true }), left: 0 },
+  "a record": { damage: (log) => overwrite(`${log}/data`, 12 * 9 + 3, [0]), left: 12 },
+};
+
+for (const [name, { damage, left }] of Object.entries(damages)) {
+  Deno.test(`readLog() of a log of which ${name} is lost gives what is left, and says that it isn't all`, async () => {
+    await inTempFolder(async (folder) => {
+      const log = await HypercoreLog.open(`${folder}/log`, seed);
+      for (let n = 0; n < 23; n++) await log.append(new TextEncoder().encode(`record ${n % 10}`.padEnd(9)));
+      await log.close();
+      damage(`${folder}/log`);
+      const given: string[] = [];
+      await assert.rejects(async () => {
+        for await (const block of readLog(`${folder}/log`)) given.push(text(block));
+      }, (error) => error instanceof DamagedLogError && /tightrope repair/.test(error.remedy));
+      assert.deepEqual(given, Array.from({ length: left }, (_, n) => `record ${n % 10}`.padEnd(9)));
+    });
+  });
+}
+
+function overwrite(path: string, at: number, bytes: readonly number[]): void {
+  using file = Deno.openSync(path, { write: true });
+  file.seekSync(at, Deno.SeekMode.Start);
+  file.writeSync(new Uint8Array(bytes));
+}

@@ -171,6 +171,12 @@ export class UsedData implements AsyncDisposable {
       assert.equal(code, 78, stderr);
       assert.ok(stderr.includes(data), `it names no file:\n${stderr}`);
       assert.match(stderr, /`tightrope repair`/);
+      // Who owes whom isn't told by a log that isn't whole.
+      if (/"[^"]*transaction-log/.test(stderr) && !/seed/.test(stderr)) {
+        const ledger = await runProgram("ledger", "--config", config);
+        assert.equal(ledger.code, 78, ledger.stdout);
+        assert.match(ledger.stderr, /`tightrope repair`/);
+      }
       // What the message says for a seed that can't be had back.
       if (/seed file.*move it away/.test(stderr)) remove(`${data}/seed`);
       const repaired = await runProgram("repair", "--config", config);
