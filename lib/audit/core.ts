@@ -37,6 +37,10 @@ export class Core {
       await core.close().catch(() => {});
       throw storage.trouble ?? error;
     }
+    // Whoever only appends has every block; so what a damaged bitfield doesn't know of that is known. Reading tells the rest.
+    const { bitfield } = core.core;
+    const missing = bitfield.firstUnset(0);
+    if (missing < core.length) bitfield.setRange(missing, core.length - missing, true);
     return new Core(core, storage);
   }
 

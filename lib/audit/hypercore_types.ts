@@ -48,6 +48,11 @@ export interface HypercoreInstance {
   readonly core: {
     /** Leaf `i` of the Merkle tree is node `2 * i`. */
     readonly tree: { get(node: number): Promise<{ readonly hash: Uint8Array }> };
+    /** Which blocks are here. */
+    readonly bitfield: {
+      firstUnset(from: number): number;
+      setRange(from: number, length: number, here: boolean): void;
+    };
   };
   close(): Promise<void>;
 }

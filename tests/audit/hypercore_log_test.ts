@@ -165,6 +165,28 @@ Deno.test("HypercoreLog refuses a log whose newer oplog header is damaged, inste
   });
 });
 
+Deno.test("HypercoreLog has all its records, whatever is left of the bitfield", async () => {
+  for (
+    const damage of [
+      (path: string) => Deno.removeSync(path),
+      (path: string) => Deno.truncateSync(path),
+      (path: string) => Deno.writeFileSync(path, new Uint8Array(4_096)),
+      (path: string) => Deno.writeFileSync(path, new Uint8Array(4_096).map((_, i) => (i * 37 + 11) & 0xff)),
+    ]
+  ) {
+    await inTempFolder(async (folder) => {
+      await logOf(`${folder}/log`, 23);
+      damage(`${folder}/log/bitfield`);
+      const log = await HypercoreLog.open(`${folder}/log`, seed);
+      for (let n = 23; n < 40; n++) await log.append(block(n));
+      await log.close();
+      const again = await HypercoreLog.open(`${folder}/log`, seed);
+      assert.deepEqual(await readTexts(again), Array.from({ length: 40 }, (_, n) => `record ${n}`));
+      await again.close();
+    });
+  }
+});
+
 Deno.test("HypercoreLog refuses an old backup of itself", async () => {
   await inTempFolder(async (folder) => {
     await logOf(`${folder}/log`, 5);
