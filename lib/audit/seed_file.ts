@@ -2,6 +2,7 @@ import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { messageOf, TightropeError } from "../domain/errors.ts";
 import { fileTrouble } from "./file_trouble.ts";
+import { isThere } from "./is_there.ts";
 import { syncFolder } from "./sync_folder.ts";
 
 const seedBytes = 32;
@@ -34,26 +35,29 @@ export function logKeySeeds(seed: Uint8Array, purpose: KeyPurpose): readonly Uin
  * @throws TightropeError if the file is open to others, damaged or out of reach
  */
 export function loadOrCreateSeed(path: string, newSeed: () => Uint8Array): Uint8Array {
-  const existing = readSeed(path);
+  const existing = loadSeed(path);
   if (existing !== undefined) return existing;
   const seed = newSeed();
   if (seed.length !== seedBytes) throw new Error(`a seed has ${seedBytes} bytes`);
   const temporary = `${path}.${Deno.pid}.new`;
   try {
-    writeWhole(temporary, `${seed.toHex()}\n`);
     try {
+      writeWhole(temporary, `${seed.toHex()}\n`);
       // A link, not a rename: of two processes that start at once the second must not replace the first one's seed.
       Deno.linkSync(temporary, path);
     } catch (error) {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
     } finally {
-      Deno.removeSync(temporary);
+      // On a full disk, too: a supervisor may try for days.
+      if (isThere(temporary)) Deno.removeSync(temporary);
     }
     syncFolder(path.replace(/[/\\][^/\\]+$/, ""));
   } catch (error) {
     throw unreachableSeed(path, error);
   }
-  return readSeed(path)!;
+  const made = loadSeed(path);
+  if (made === undefined) throw unreachableSeed(path, new Error("it is a symbolic link that leads nowhere"));
+  return made;
 }
 
 function writeWhole(path: string, text: string): void {
@@ -64,7 +68,11 @@ function writeWhole(path: string, text: string): void {
   file.syncSync();
 }
 
-function readSeed(path: string): Uint8Array | undefined {
+/**
+ * The instance's seed, or undefined where there is none yet.
+ * @throws TightropeError if the file is open to others, damaged or out of reach
+ */
+export function loadSeed(path: string): Uint8Array | undefined {
   let text: string;
   let mode: number | null;
   try {

@@ -58,6 +58,35 @@ Deno.test("loadOrCreateSeed() never replaces a damaged seed, and never shows it"
   });
 });
 
+Deno.test("loadOrCreateSeed() leaves nothing behind on a disk that is full", async () => {
+  await inTempFolder(async (folder) => {
+    const { writeSync } = Deno.FsFile.prototype;
+    Deno.FsFile.prototype.writeSync = () => {
+      throw new Error("No space left on device (os error 28)");
+    };
+    try {
+      assert.throws(
+        () => loadOrCreateSeed(`${folder}/seed`, fresh),
+        (error) => error instanceof TightropeError && error.code === "temporary" && /is full/.test(error.message),
+      );
+    } finally {
+      Deno.FsFile.prototype.writeSync = writeSync;
+    }
+    assert.deepEqual([...Deno.readDirSync(folder)], []);
+    await Promise.resolve();
+  });
+});
+
+Deno.test("loadOrCreateSeed() explains a link that leads nowhere", { ignore: !posix }, async () => {
+  await inTempFolder(async (folder) => {
+    await Deno.symlink(`${folder}/unmounted/seed`, `${folder}/seed`);
+    assert.throws(
+      () => loadOrCreateSeed(`${folder}/seed`, fresh),
+      (error) => error instanceof TightropeError && error.code === "config" && /leads nowhere/.test(error.message),
+    );
+  });
+});
+
 Deno.test("loadOrCreateSeed() says what is wrong with the folder", () => {
   assert.throws(
     () => loadOrCreateSeed("/no/such/folder/seed", fresh),
