@@ -30,6 +30,7 @@ const edges = [
   "lib/audit/is_there.ts",
   "lib/audit/core.ts",
   "lib/audit/hypercore_log.ts",
+  "lib/audit/lock_file.ts",
   "lib/audit/log_reader.ts",
   "lib/audit/mark_file.ts",
   "lib/audit/pause_file.ts",

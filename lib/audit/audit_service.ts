@@ -7,10 +7,13 @@ import { DamagedLogError } from "./damaged_log.ts";
 import { fileTrouble } from "./file_trouble.ts";
 import { HypercoreLog } from "./hypercore_log.ts";
 import { isThere } from "./is_there.ts";
+import { openLockFile } from "./lock_file.ts";
+import { readyPathOf } from "./mark_file.ts";
 import { addPause } from "./pause_file.ts";
 import type { EventRecord, LogRecord } from "./record.ts";
 import { decodeLogRecord, encodeEvent, encodeTransaction } from "./record_codec.ts";
 import { deriveKeySeed, loadOrCreateSeed, logKeySeeds } from "./seed_file.ts";
+import { LogInUseError } from "./storage.ts";
 
 /**
  * The instance's two logs and its seed, in one data directory: `<storagePath>/<eventLog>`, `<storagePath>/<transactionHistory>`
@@ -56,6 +59,7 @@ export class AuditService {
       );
     }
     const paths = dataPaths(config);
+    using _lock = lockDirectory(paths);
     const seed = loadOrCreateSeed(paths.seedFile, () => random.bytes(32));
     checkNotMissing(paths);
     const transactions = await HypercoreLog.open(paths.transactionLogDirectory, logKeySeeds(seed, "transactions"));
@@ -117,9 +121,32 @@ export class AuditService {
   }
 }
 
+/**
+ * Nobody else opens the directory for writing or repairs it while this is held.
+ * @throws LogInUseError if somebody does
+ */
+export function lockDirectory({ directory, lockFile }: DataPaths): Disposable {
+  let file: Deno.FsFile;
+  try {
+    file = openLockFile(lockFile);
+  } catch (error) {
+    throw fileTrouble(`use the data directory "${directory}"`, error) ?? error;
+  }
+  if (file.tryLockSync(true)) return { [Symbol.dispose]: () => unlock(file) };
+  file.close();
+  throw new LogInUseError(`The data directory ${directory}`);
+}
+
+function unlock(file: Deno.FsFile): void {
+  file.unlockSync();
+  file.close();
+}
+
 /** The transaction log is begun before the event log: a directory that has only the latter has lost it. */
 export function checkNotMissing({ transactionLogDirectory, eventLogDirectory }: DataPaths): void {
   if (isThere(transactionLogDirectory) || !isThere(`${eventLogDirectory}/oplog`)) return;
+  // A repair was cut short: opening the log says so.
+  if (isThere(readyPathOf(transactionLogDirectory))) return;
   throw new DamagedLogError(
     `The transaction log "${transactionLogDirectory}" is gone, though this data directory was in use ` +
       "(or audit.transactionHistory names another one now)",

@@ -7,4 +7,6 @@ export interface LogRepair {
   readonly records: number;
   /** Where the damaged log lies now: a name in the data directory. */
   readonly setAside: string | undefined;
+  /** An earlier repair had been cut short, and its new log is now in place. */
+  readonly ended: boolean;
 }

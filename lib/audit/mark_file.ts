@@ -12,12 +12,22 @@ export function markPathOf(folder: string): string {
   return `${folder}.mark`;
 }
 
+/** Where a repair puts a log that is whole and is to take the place of the damaged one. */
+export function readyPathOf(folder: string): string {
+  return `${folder}.ready`;
+}
+
 /**
  * The mark of the log in `folder`, to be read before the log is opened: a writer takes the log ahead of it, never the other
  * way round.
  * @throws DamagedLogError if the log's first file is gone: Hypercore takes the rest for a new log, and would begin one over it
  */
 export function readMark(folder: string): Mark {
+  if (!isThere(folder) && isThere(readyPathOf(folder))) {
+    throw new DamagedLogError(`A repair of the log "${folder}" was cut short`, {
+      remedy: "Run `tightrope repair` with the same --config again: it goes on where it stopped",
+    });
+  }
   const mark = read(markPathOf(folder));
   if (sizeOf(`${folder}/oplog`) > 0) return mark;
   if (typeof mark === "object" && mark.length > 0) {

@@ -1,5 +1,6 @@
 import type { DataPaths } from "../config/data_paths.ts";
 import { messageOf, TightropeError } from "../domain/errors.ts";
+import { openLockFile } from "./lock_file.ts";
 import {
   decodePauses,
   encodePauses,
@@ -86,7 +87,7 @@ function changing(paths: ControlFiles, what: string, change: () => PauseChange):
   const { directory, pauseFile, pauseLockFile } = paths;
   try {
     Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
-    using lock = Deno.openSync(pauseLockFile, { write: true, create: true, mode: 0o600 });
+    using lock = openLockFile(pauseLockFile);
     lock.lockSync(true);
     return change();
   } catch (error) {

@@ -2,17 +2,17 @@ import type { AuditConfig } from "../config/config.ts";
 import { dataPaths } from "../config/data_paths.ts";
 import { InvariantError, messageOf, TightropeError } from "../domain/errors.ts";
 import type { Random } from "../env/random.ts";
-import { checkNotMissing } from "./audit_service.ts";
+import { checkNotMissing, lockDirectory } from "./audit_service.ts";
 import { Core } from "./core.ts";
 import { DamagedLogError } from "./damaged_log.ts";
 import { HypercoreLog, keyPairFromSeed } from "./hypercore_log.ts";
 import { isThere } from "./is_there.ts";
-import { markPathOf } from "./mark_file.ts";
+import { markPathOf, readyPathOf } from "./mark_file.ts";
 import { applyRecord, createLedger } from "./ledger.ts";
 import type { LogRepair } from "./log_repair.ts";
 import type { LogRecord, RepairedRecord } from "./record.ts";
 import { decodeEvent, decodeLogRecord, encodeTransaction } from "./record_codec.ts";
-import { loadOrCreateSeed, logKeySeeds } from "./seed_file.ts";
+import { loadOrCreateSeed, loadSeed, logKeySeeds } from "./seed_file.ts";
 import { syncFolder } from "./sync_folder.ts";
 
 /** Payments are read anew from this long before the newest record that was kept: clocks differ. */
@@ -40,16 +40,24 @@ export async function repairLogs(
       "Check audit.storage.path; if it is lost, just start Tightrope: it begins with what the Lightning nodes have paid",
     );
   }
-  const seed = loadOrCreateSeed(paths.seedFile, () => random.bytes(32));
+  using _lock = lockDirectory(paths);
+  const newSeed = () => random.bytes(32);
+  const seed = change ? loadOrCreateSeed(paths.seedFile, newSeed) : loadSeed(paths.seedFile) ?? newSeed();
   const transactions = new LogFolder(paths.transactionLogDirectory, logKeySeeds(seed, "transactions"));
   const events = new LogFolder(paths.eventLogDirectory, logKeySeeds(seed, "events"));
-  if (change) { for (const log of [transactions, events]) log.finishInterrupted(wallMs); }
+  const checkTransactions = () => transactions.problem(decodeLogRecord, () => checkNotMissing(paths));
+  const checkEvents = () => events.problem(decodeEvent, () => {});
+  const transactionsEnded = change && await transactions.endCutShort(checkTransactions, wallMs);
+  const eventsEnded = change && await events.endCutShort(checkEvents, wallMs);
 
-  const lostTransactions = await transactions.problem(decodeLogRecord, () => checkNotMissing(paths));
-  const lostEvents = await events.problem(decodeEvent, () => {});
+  const lostTransactions = await checkTransactions();
+  const lostEvents = await checkEvents();
   const found: LogRepair[] = [];
   if (lostTransactions === undefined) {
-    found.push({ log: "transactions", problem: undefined, records: await transactions.count(), setAside: undefined });
+    const records = await transactions.count();
+    found.push({ log: "transactions", problem: undefined, records, setAside: undefined, ended: transactionsEnded });
+  } else if (transactions.isCutShort) {
+    found.push(await transactions.cutShort("transactions"));
   } else {
     const kept = await transactions.salvage();
     const reason = withoutStop(lostTransactions.message);
@@ -67,14 +75,18 @@ export async function repairLogs(
       problem: reason,
       records: kept.records.length,
       setAside: change && note.setAside !== "" ? note.setAside : undefined,
+      ended: false,
     });
   }
   if (lostEvents === undefined) {
-    found.push({ log: "events", problem: undefined, records: await events.count(), setAside: undefined });
+    const records = await events.count();
+    found.push({ log: "events", problem: undefined, records, setAside: undefined, ended: eventsEnded });
+  } else if (events.isCutShort) {
+    found.push(await events.cutShort("events"));
   } else {
     const setAside = change && events.isThere ? events.asideName(wallMs) : undefined;
     if (change) await events.replace([], wallMs);
-    found.push({ log: "events", problem: withoutStop(lostEvents.message), records: 0, setAside });
+    found.push({ log: "events", problem: withoutStop(lostEvents.message), records: 0, setAside, ended: false });
   }
   return found;
 }
@@ -114,14 +126,39 @@ class LogFolder {
   }
 
   get #ready(): string {
-    return `${this.#folder}.ready`;
+    return readyPathOf(this.#folder);
   }
 
-  /** Ends a repair that was cut short: what was whole is put in its place, what wasn't is written anew. */
-  finishInterrupted(wallMs: number): void {
-    if (isThere(this.#ready)) this.#putInPlace(wallMs);
+  /** Whether a repair has left a new log that is whole and not in its place. */
+  get isCutShort(): boolean {
+    return isThere(this.#ready);
+  }
+
+  /**
+   * Ends a repair that was cut short: what was whole is put in its place, what wasn't is written anew.
+   * @returns whether a new log is in its place now
+   */
+  async endCutShort(problem: () => Promise<DamagedLogError | undefined>, wallMs: number): Promise<boolean> {
+    const replaces = this.isCutShort && await problem() !== undefined;
+    if (replaces) this.#putInPlace(wallMs);
+    // The operator has put a whole log there meanwhile, which may have grown since.
+    else if (this.isCutShort) this.#setReadyAside(wallMs);
     if (isThere(this.#fresh)) Deno.removeSync(this.#fresh, { recursive: true });
     if (isThere(markPathOf(this.#fresh))) Deno.removeSync(markPathOf(this.#fresh));
+    return replaces;
+  }
+
+  #setReadyAside(wallMs: number): void {
+    const aside = `${parentOf(this.#folder)}/${this.asideName(wallMs)}`;
+    if (isThere(markPathOf(this.#ready))) Deno.renameSync(markPathOf(this.#ready), markPathOf(aside));
+    Deno.renameSync(this.#ready, aside);
+    syncFolder(parentOf(this.#folder));
+  }
+
+  /** What there is to say of it. */
+  async cutShort(log: LogRepair["log"]): Promise<LogRepair> {
+    const records = await countOf(this.#ready);
+    return { log, problem: `A repair of it was cut short`, records, setAside: undefined, ended: false };
   }
 
   /** What is wrong with the log, found by reading all of it. */
@@ -129,7 +166,7 @@ class LogFolder {
     try {
       check();
       // It was never begun.
-      if (!isThere(this.#folder) && !isThere(markPathOf(this.#folder))) return undefined;
+      if (!isThere(this.#folder) && !isThere(markPathOf(this.#folder)) && !this.isCutShort) return undefined;
       const log = await HypercoreLog.open(this.#folder, this.#keySeeds);
       try {
         const ledger = createLedger();
@@ -147,12 +184,8 @@ class LogFolder {
     }
   }
 
-  async count(): Promise<number> {
-    if (!isThere(this.#folder)) return 0;
-    const core = await Core.open(this.#folder, "read", null);
-    const { length } = core;
-    await core.close();
-    return length;
+  count(): Promise<number> {
+    return countOf(this.#folder);
   }
 
   /** Every record that can be read and follows those before it. */
@@ -249,6 +282,14 @@ class LogFolder {
     }
     return latest + 1;
   }
+}
+
+async function countOf(folder: string): Promise<number> {
+  if (!isThere(folder)) return 0;
+  const core = await Core.open(folder, "read", null);
+  const { length } = core;
+  await core.close();
+  return length;
 }
 
 /** @throws DamagedLogError if the record can't follow those before it */

@@ -106,7 +106,7 @@ class CoreFile extends StorageBase {
       const file = this.#openFile();
       if (this.#isOplog && this.#storage.access === "write" && !file.tryLockSync(true)) {
         file.close();
-        throw new LogInUseError(this.#storage.folder);
+        throw new LogInUseError(`The log ${this.#storage.folder}`);
       }
       this.#isLocked = this.#isOplog && this.#storage.access === "write";
       this.#file = file;
@@ -215,12 +215,12 @@ function asStorageError(error: unknown): unknown {
   return Object.assign(new Error(messageOf(error), { cause: error }), { code: "ENOENT" });
 }
 
-/** Another process writes the log: a running daemon. */
+/** Another process writes the log or opens its directory: a running daemon, or a repair. */
 export class LogInUseError extends TightropeError {
-  constructor(folder: string) {
+  constructor(what: string) {
     super(
       "temporary",
-      `The log ${folder} is in use by another process`,
+      `${what} is in use by another process`,
       "Stop the other Tightrope first, or give this one a storage path of its own (audit.storage.path)",
     );
   }

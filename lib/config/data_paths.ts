@@ -9,6 +9,8 @@ export interface DataPaths {
   readonly transactionLogDirectory: string;
   /** The one seed from which the instance's keys come; mode 0600. */
   readonly seedFile: string;
+  /** Locked by whoever opens the directory for writing, until it has locked the logs; and by a repair, until its end. */
+  readonly lockFile: string;
   /** Over what the daemon neither asks nor pays; while it is there and can't be read, over everything. */
   readonly pauseFile: string;
   /** Locked by whoever changes the pause file: an operator's command and the daemon may do so at once. */
@@ -22,6 +24,7 @@ export interface DataPaths {
 /** Names that a log may not take. */
 export const reservedDataNames: readonly string[] = [
   "seed",
+  "lock",
   "paused",
   "paused.lock",
   "paused.new",
@@ -37,6 +40,7 @@ export function dataPaths(audit: Pick<AuditConfig, "storagePath" | "eventLog" | 
     eventLogDirectory: join(directory, audit.eventLog),
     transactionLogDirectory: join(directory, audit.transactionHistory),
     seedFile: join(directory, "seed"),
+    lockFile: join(directory, "lock"),
     pauseFile: join(directory, "paused"),
     pauseLockFile: join(directory, "paused.lock"),
     resumeFile: join(directory, "resumed"),

@@ -6,6 +6,7 @@ import { foldLedger, lacksPayments } from "../../lib/audit/ledger.ts";
 import { isNote, type LogRecord, type TransactionRecord } from "../../lib/audit/record.ts";
 import { encodeTransaction } from "../../lib/audit/record_codec.ts";
 import { repairLogs } from "../../lib/audit/repair.ts";
+import { LogInUseError } from "../../lib/audit/storage.ts";
 import { deriveKeySeed } from "../../lib/audit/seed_file.ts";
 import { TightropeError } from "../../lib/domain/errors.ts";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
@@ -285,6 +286,108 @@ Deno.test("a repair that is cut short anywhere is ended by the next, and loses n
       return;
     }
   }
+});
+
+/** A directory whose repair was cut short before its `steps`-th rename; with `damage` first. */
+async function cutShort(folder: string, steps: number, damage: () => void): Promise<void> {
+  const rename = Deno.renameSync;
+  await begin(folder);
+  damage();
+  let left = steps;
+  Deno.renameSync = (from, to) => {
+    if (left-- === 0) throw new Error("the power is gone");
+    rename(from, to);
+  };
+  try {
+    await assert.rejects(repairLogs(configIn(folder), random, wallMs, true), /the power is gone/);
+  } finally {
+    Deno.renameSync = rename;
+  }
+}
+
+for (const log of ["transaction-log", "event-log"]) {
+  Deno.test(`a repair of the ${log} that was cut short is told of, and nothing begins in its place`, async () => {
+    // In its place lies the damaged log, or none, with its mark, or without.
+    for (const steps of [2, 3, 4, 5]) {
+      await inTempFolder(async (folder) => {
+        await cutShort(folder, steps, () => overwrite(`${folder}/data/${log}/oplog`, 0, Array(9_000).fill(0)));
+        const looked = (await repairLogs(configIn(folder), random, wallMs + 1, false)).find(({ problem }) => problem);
+        assert.match(looked!.problem!, /was cut short/, `${steps}`);
+        await assert.rejects(readAll(folder), (error) => {
+          assert.ok(error instanceof DamagedLogError, `${steps}: ${error}`);
+          assert.match(error.remedy, steps === 2 ? /tightrope repair/ : /tightrope repair.*goes on/);
+          return true;
+        });
+        const [transactions, events] = await repairLogs(configIn(folder), random, wallMs + 2, true);
+        assert.deepEqual([transactions!.problem, events!.problem], [undefined, undefined]);
+        assert.equal((log === "event-log" ? events : transactions)!.ended, true);
+        await readAll(folder);
+        assert.deepEqual([...Deno.readDirSync(`${folder}/data`)].filter(({ name }) => name.includes("ready")), []);
+      });
+    }
+  });
+}
+
+Deno.test("a log that was restored after a repair was cut short stays in its place", async () => {
+  await inTempFolder(async (folder) => {
+    const log = `${folder}/data/transaction-log`;
+    await cutShort(folder, 2, () => {
+      Deno.copyFileSync(`${log}/data`, `${folder}/backup`);
+      overwrite(`${log}/data`, 5, [0]);
+    });
+    Deno.copyFileSync(`${folder}/backup`, `${log}/data`);
+    const service = await AuditService.open(configIn(folder), random);
+    await service.appendTransaction(record("intent", 99));
+    await service.close();
+    await repairLogs(configIn(folder), random, wallMs + 1, true);
+    assert.deepEqual(await readAll(folder), [...originals, record("intent", 99)]);
+    const names = [...Deno.readDirSync(`${folder}/data`)].map(({ name }) => name);
+    assert.ok(names.some((name) => /^transaction-log\.damaged-/.test(name)), "nothing is deleted");
+    assert.ok(!names.some((name) => name.includes("ready")));
+  });
+});
+
+Deno.test("while a repair is at work, no other begins, and no daemon does", async () => {
+  await inTempFolder(async (folder) => {
+    await begin(folder);
+    Deno.removeSync(`${folder}/data/transaction-log.mark`);
+    const rename = Deno.renameSync;
+    const others: Promise<unknown>[] = [];
+    Deno.renameSync = (from, to) => {
+      for (
+        const begin of [
+          () => repairLogs(configIn(folder), random, wallMs, true),
+          () => AuditService.open(configIn(folder), random),
+        ]
+      ) {
+        others.push(begin().then(() => "it began", (error) => error));
+      }
+      rename(from, to);
+    };
+    try {
+      const [transactions] = await repairLogs(configIn(folder), random, wallMs, true);
+      assert.equal(transactions!.records, originals.length);
+    } finally {
+      Deno.renameSync = rename;
+    }
+    assert.equal(others.length, 10);
+    for (const outcome of await Promise.all(others)) assert.ok(outcome instanceof LogInUseError, String(outcome));
+    assert.equal((await readAll(folder)).length, originals.length + 1);
+  });
+});
+
+Deno.test("a repair that only looks makes nothing, not even a seed", async () => {
+  await inTempFolder(async (folder) => {
+    Deno.mkdirSync(`${folder}/data`);
+    const found = await repairLogs(configIn(folder), random, wallMs, false);
+    assert.deepEqual(found.map(({ problem }) => problem), [undefined, undefined]);
+    assert.deepEqual([...Deno.readDirSync(`${folder}/data`)].filter(({ name }) => name !== "lock"), []);
+    await begin(folder);
+    Deno.removeSync(`${folder}/data/seed`);
+    const [transactions] = await repairLogs(configIn(folder), random, wallMs, false);
+    assert.match(transactions!.problem!, /begun with another seed/);
+    assert.ok(![...Deno.readDirSync(`${folder}/data`)].some(({ name }) => name === "seed"));
+  });
 });
 
 Deno.test("a repair beside a running daemon is refused, and one without a data directory explained", async () => {

@@ -12,15 +12,18 @@ export async function repair(command: Extract<Command, { kind: "repair" }>): Pro
   const found = await repairLogsInWorker(config.audit, !command.dryRun, systemRandom);
   for (const log of found) print(describe(log, command.dryRun));
   const isDamaged = found.some(({ problem }) => problem !== undefined);
-  if (!isDamaged) print("There is nothing to repair\n");
-  else if (command.dryRun) print("Nothing was changed. Without --dry-run it is repaired\n");
-  else print("Now start Tightrope as usual\n");
+  const isChanged = !command.dryRun && found.some(({ problem, ended }) => problem !== undefined || ended);
+  if (isChanged) print("Now start Tightrope as usual\n");
+  else if (!isDamaged) print("There is nothing to repair\n");
+  else print("Nothing was changed. Without --dry-run it is repaired\n");
   return isDamaged && command.dryRun ? exitCodes.config : exitCodes.ok;
 }
 
-function describe({ log, problem, records, setAside }: LogRepair, dryRun: boolean): string {
+function describe({ log, problem, records, setAside, ended }: LogRepair, dryRun: boolean): string {
   const name = log === "transactions" ? "transaction log" : "event log";
-  if (problem === undefined) return `The ${name} is whole: ${records} records\n`;
+  if (problem === undefined) {
+    return `The ${name} is whole: ${records} records${ended ? ". A repair of it that was cut short is ended" : ""}\n`;
+  }
   const lines = [`The ${name} can't be used. ${problem}`];
   if (log === "transactions") {
     lines.push(
