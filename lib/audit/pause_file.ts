@@ -12,6 +12,12 @@ import {
 } from "./pause.ts";
 import { syncFolder } from "./sync_folder.ts";
 
+/**
+ * Readable by others, where the folder lets them in: the daemon runs as another user than `sudo tightrope pause`, and the
+ * file holds no secret.
+ */
+const mode = 0o644;
+
 type ControlFiles = Pick<DataPaths, "directory" | "pauseFile" | "pauseLockFile" | "resumeFile">;
 
 /** What a command did to the pauses. */
@@ -101,7 +107,7 @@ function write({ directory, pauseFile }: ControlFiles, pauses: readonly Pause[])
   } else {
     const temporary = `${pauseFile}.new`;
     {
-      using file = Deno.openSync(temporary, { write: true, create: true, truncate: true, mode: 0o600 });
+      using file = Deno.openSync(temporary, { write: true, create: true, truncate: true, mode });
       const bytes = new TextEncoder().encode(encodePauses(pauses));
       let at = 0;
       while (at < bytes.length) at += file.writeSync(bytes.subarray(at));

@@ -10,6 +10,11 @@ export interface ResolveRequest {
   readonly as: "settled" | "failed";
 }
 
+/**
+ * Readable by others, where the folder lets them in: the daemon runs as another user than `sudo tightrope resolve`, and the
+ * file holds no secret.
+ */
+const mode = 0o644;
 /** A longer file was not written by this program. */
 const maxBytes = 4_096;
 const version = 1;
@@ -22,7 +27,7 @@ export function requestResolve({ resolveFile }: ResolveFile, { paymentHash, as }
   try {
     // The daemon never sees half of it.
     const temporary = `${resolveFile}.new`;
-    Deno.writeTextFileSync(temporary, `${JSON.stringify({ v: version, paymentHash, as })}\n`, { mode: 0o600 });
+    Deno.writeTextFileSync(temporary, `${JSON.stringify({ v: version, paymentHash, as })}\n`, { mode });
     Deno.renameSync(temporary, resolveFile);
   } catch (error) {
     throw new TightropeError(
@@ -57,8 +62,7 @@ export function withdrawResolve({ resolveFile }: ResolveFile): void {
 /** The daemon's end: what the operator has said since the last call. What isn't understood is dropped: it changes nothing. */
 export function takeResolve(paths: ResolveFile): ResolveRequest | undefined {
   if (!isResolveWaiting(paths)) return undefined;
-  const { resolveFile } = paths;
-  const text = Deno.statSync(resolveFile).size > maxBytes ? "" : Deno.readTextFileSync(resolveFile);
+  const text = read(paths);
   withdrawResolve(paths);
   try {
     const { v, paymentHash: hash, as } = JSON.parse(text);
@@ -67,5 +71,15 @@ export function takeResolve(paths: ResolveFile): ResolveRequest | undefined {
     return isKnown ? { paymentHash, as } : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** Empty for a file that can't be read. */
+function read({ resolveFile }: ResolveFile): string {
+  try {
+    return Deno.statSync(resolveFile).size > maxBytes ? "" : Deno.readTextFileSync(resolveFile);
+  } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) return "";
+    throw error;
   }
 }

@@ -5,6 +5,7 @@ import { addPause, type PauseChange, readPauses, removePause, takeResume } from 
 import { dataPaths } from "../../lib/config/data_paths.ts";
 import { TightropeError } from "../../lib/domain/errors.ts";
 import { channel } from "./records.ts";
+import { plainReaders, readers } from "./readers.ts";
 import { inTempFolder } from "./temp_folder.ts";
 
 const pathsIn = (storagePath: string) =>
@@ -35,6 +36,15 @@ Deno.test("pauses are kept one by one, and everything that is resumed tells the 
     assert.equal(removePause(paths, all).changed, false);
     assert.equal(takeResume(paths), true, "what the daemon stopped by itself ends too");
     assert.equal(takeResume(paths), false);
+    return Promise.resolve();
+  });
+});
+
+Deno.test("a pause that root writes can be read by the daemon's user", async () => {
+  await inTempFolder((folder) => {
+    const paths = pathsIn(folder);
+    addPause(paths, pauseOf(all));
+    for (const path of [paths.pauseFile, paths.pauseLockFile]) assert.equal(readers(path), plainReaders(folder));
     return Promise.resolve();
   });
 });

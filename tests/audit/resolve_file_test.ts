@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { isResolveWaiting, requestResolve, takeResolve, withdrawResolve } from "../../lib/audit/resolve_file.ts";
 import { TightropeError } from "../../lib/domain/errors.ts";
 import { hash } from "./records.ts";
+import { plainReaders, readers } from "./readers.ts";
 import { inTempFolder } from "./temp_folder.ts";
 
 Deno.test("the operator's word about a payment is taken once, as it was given", async () => {
@@ -16,6 +17,25 @@ Deno.test("the operator's word about a payment is taken once, as it was given", 
     withdrawResolve(paths);
     assert.equal(isResolveWaiting(paths), false);
     withdrawResolve(paths);
+    return Promise.resolve();
+  });
+});
+
+Deno.test("a word that the daemon may not read doesn't end it, and one that root leaves is readable", async () => {
+  await inTempFolder((folder) => {
+    const paths = { resolveFile: `${folder}/resolve` };
+    requestResolve(paths, { paymentHash: hash(1), as: "settled" });
+    assert.equal(readers(paths.resolveFile), plainReaders(folder));
+    const { readTextFileSync } = Deno;
+    Deno.readTextFileSync = () => {
+      throw new Deno.errors.PermissionDenied("Permission denied (os error 13)");
+    };
+    try {
+      assert.equal(takeResolve(paths), undefined);
+    } finally {
+      Deno.readTextFileSync = readTextFileSync;
+    }
+    assert.equal(isResolveWaiting(paths), false);
     return Promise.resolve();
   });
 });
