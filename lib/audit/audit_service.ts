@@ -12,7 +12,7 @@ import { readyPathOf } from "./mark_file.ts";
 import { addPause } from "./pause_file.ts";
 import type { EventRecord, LogRecord } from "./record.ts";
 import { decodeLogRecord, encodeEvent, encodeTransaction } from "./record_codec.ts";
-import { deriveKeySeed, loadOrCreateSeed, logKeySeeds } from "./seed_file.ts";
+import { deriveSwarmSeed, loadOrCreateSeed, logKeySeeds } from "./seed_file.ts";
 import { LogInUseError } from "./storage.ts";
 
 /**
@@ -65,7 +65,7 @@ export class AuditService {
     const transactions = await HypercoreLog.open(paths.transactionLogDirectory, logKeySeeds(seed, "transactions"));
     try {
       const events = await HypercoreLog.open(paths.eventLogDirectory, logKeySeeds(seed, "events"), { gatherMs: 50 });
-      return new AuditService(deriveKeySeed(seed, "swarm"), paths, config.shouldMask, events, transactions);
+      return new AuditService(deriveSwarmSeed(seed, paths.seedFile), paths, config.shouldMask, events, transactions);
     } catch (error) {
       await transactions.close();
       throw error;

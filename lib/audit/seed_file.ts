@@ -21,6 +21,17 @@ export function deriveKeySeed(seed: Uint8Array, purpose: KeyPurpose, generation 
   return hkdf(sha256, seed, undefined, new TextEncoder().encode(info), 32);
 }
 
+/**
+ * 32 bytes that the swarm's key pair is made of. A copy of the data directory has another, by its seed file's number and
+ * birth on the disk: two instances with one key would push each other out of every peer's connections, and never meet to
+ * find out that both speak for the same node.
+ */
+export function deriveSwarmSeed(seed: Uint8Array, seedFile: string): Uint8Array {
+  const { ino, birthtime } = Deno.statSync(seedFile);
+  const copy = new TextEncoder().encode(`tightrope/2 copy ${ino} ${birthtime?.getTime()}`);
+  return hkdf(sha256, deriveKeySeed(seed, "swarm"), undefined, copy, 32);
+}
+
 /** How often a log can have been begun anew. */
 const maxGenerations = 100;
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { TightropeError } from "../../lib/domain/errors.ts";
-import { deriveKeySeed, loadOrCreateSeed } from "../../lib/audit/seed_file.ts";
+import { deriveKeySeed, deriveSwarmSeed, loadOrCreateSeed } from "../../lib/audit/seed_file.ts";
 import { inTempFolder } from "./temp_folder.ts";
 
 const fresh = () => new Uint8Array(32).fill(5);
@@ -92,6 +92,17 @@ Deno.test("loadOrCreateSeed() says what is wrong with the folder", () => {
     () => loadOrCreateSeed("/no/such/folder/seed", fresh),
     (error) => error instanceof TightropeError && /Cannot use the seed file/.test(error.message),
   );
+});
+
+Deno.test("deriveSwarmSeed() stays the same where the file is, and is another for a copy", async () => {
+  await inTempFolder(async (folder) => {
+    const seed = loadOrCreateSeed(`${folder}/seed`, fresh);
+    const given = deriveSwarmSeed(seed, `${folder}/seed`);
+    await Deno.copyFile(`${folder}/seed`, `${folder}/copy`);
+    assert.notDeepEqual(deriveSwarmSeed(seed, `${folder}/copy`), given);
+    await Deno.rename(`${folder}/seed`, `${folder}/moved`);
+    assert.deepEqual(deriveSwarmSeed(seed, `${folder}/moved`), given);
+  });
 });
 
 Deno.test("deriveKeySeed() gives each purpose a key of its own, the same every time", () => {
