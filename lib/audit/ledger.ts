@@ -1,4 +1,4 @@
-import { addSat, type Sat, sat, subSat } from "../domain/amounts.ts";
+import { addSat, type Sat, sat } from "../domain/amounts.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey, PaymentHash, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { Now } from "../env/clock.ts";
@@ -428,10 +428,4 @@ export function totalOutflowSat(ledger: Ledger, isOwn: (peer: NodePubkey) => boo
     if (positionSat > 0n && !isOwn(peer)) totalSat = addSat(totalSat, positionSat);
   }
   return totalSat;
-}
-
-/** How much more a position grows when it gets `amountSat` and only its positive part counts. */
-export function positiveGrowthSat(positionSat: Sat, amountSat: Sat): Sat {
-  const positive = (value: Sat) => value > 0n ? value : sat(0);
-  return subSat(positive(addSat(positionSat, amountSat)), positive(positionSat));
 }
