@@ -77,9 +77,5 @@ function layersOf(limits: LimitsConfig, applies: (id: SettingsId) => boolean): L
 }
 
 function merge(base: BalanceSettings, layers: readonly Layer[]): BalanceSettings {
-  // A key that is present and undefined must not hide the value below it.
-  const given = layers.map((layer) =>
-    Object.fromEntries(Object.entries(layer).filter(([, value]) => value !== undefined)) as Layer
-  );
-  return Object.assign({}, base, ...given);
+  return Object.assign({}, base, ...layers);
 }

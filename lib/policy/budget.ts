@@ -42,8 +42,7 @@ export function checkBudget(question: BudgetQuestion): BudgetVerdict {
   for (const { scope, max, ...period } of question.limits.counts) {
     const counted = countedIn(payments, scope, question, period);
     if (counted.length + 1 > max) {
-      const freed = max < 1 ? undefined : nthOldest(counted, counted.length - max);
-      return exceeded("too-many", freed, period, question);
+      return exceeded("too-many", byAge(counted)[counted.length - max], period, question);
     }
   }
   for (const { scope, maxSat, ...period } of question.limits.amounts) {
@@ -102,10 +101,6 @@ function fixedPeriodBeganAtMs({ periodMs }: Period, { atMs, evenWallMs }: When):
 function byAge(payments: readonly SpentPayment[]): SpentPayment[] {
   return payments.filter((payment) => payment.settledAtMs !== undefined)
     .sort((a, b) => a.settledAtMs! - b.settledAtMs!);
-}
-
-function nthOldest(payments: readonly SpentPayment[], index: number): SpentPayment | undefined {
-  return byAge(payments)[index];
 }
 
 function exceeded(

@@ -40,6 +40,13 @@ Deno.test("settingsFor() lets the more specific win, in whatever order they stan
   });
 });
 
+Deno.test("settingsFor() gives one side of a channel nothing that is for the other, or for another channel", () => {
+  const bobs = given(["bobChannel", { enabled: false }]);
+  assert.equal(settingsFor(bobs, target).enabled, true);
+  assert.equal(settingsFor(bobs, { ...target, alias: "bob" }).enabled, false);
+  assert.equal(settingsFor(bobs, { ...target, alias: "bob", channelIds: [] }).enabled, true);
+});
+
 Deno.test("settingsFor() knows a channel by any of its ids", () => {
   assert.equal(settingsFor(given(["aliasScid", { enabled: false }]), target).enabled, false);
   const elsewhere = { ...target, channelIds: [parseShortChannelId("801x1x0")!] };
@@ -72,6 +79,15 @@ Deno.test("limitsFor() puts a channel's own limit beside its node's", () => {
   assert.deepEqual(netOutflows, [{ scope: "node", maxSat: sat(10_000_000) }, { scope: "channel", maxSat: sat(8) }]);
 });
 
+Deno.test("limitsFor() takes of a channel no limit but its own", () => {
+  const { counts, amounts, netOutflows } = limitsFor(given(["channel", { maxNetOutflowSat: sat(8) }]), target);
+  assert.deepEqual([counts, amounts, netOutflows].map((all) => all.map(({ scope }) => scope)), [
+    ["node"],
+    ["node"],
+    ["node", "channel"],
+  ]);
+});
+
 Deno.test("limitsFor() hands on how periods run, for a channel too", () => {
   const { counts, amounts } = limitsFor(given(["channel", { periodKind: "fixed" }]), target);
   assert.deepEqual([...counts, ...amounts].map(({ scope, periodKind }) => [scope, periodKind]), [
@@ -83,5 +99,8 @@ Deno.test("limitsFor() hands on how periods run, for a channel too", () => {
 });
 
 Deno.test("longestPeriodMs() spans every period in the configuration", () => {
-  assert.equal(longestPeriodMs(given(["bob", { maxAmountPeriodMs: 99_000_000 }])), 99_000_000);
+  assert.equal(longestPeriodMs(given()), 14_400_000);
+  const amounts = given(["bob", { maxAmountPeriodMs: 99_000_000 }], ["alice", { enabled: false }]);
+  assert.equal(longestPeriodMs(amounts), 99_000_000);
+  assert.equal(longestPeriodMs(given(["alice", {}], ["bob", { maxTransactionsPeriodMs: 98_000_000 }])), 98_000_000);
 });

@@ -48,6 +48,12 @@ const cases: Case[] = [
     want: { reason: "too-many", retryAfterMs: hourMs - 30 },
   },
   {
+    name: "promises nothing where no payment is allowed",
+    limits: limited({ counts: [{ scope: "node", max: 0, periodMs: hourMs, periodKind: "rolling" }] }),
+    payments: [paid(1, 2 * hourMs)],
+    want: { reason: "too-many", retryAfterMs: undefined },
+  },
+  {
     name: "forgets what is a whole period old",
     limits: threeAnHour,
     payments: [paid(1, hourMs), paid(1, hourMs + 1), paid(1, hourMs + 1)],
@@ -78,6 +84,13 @@ const cases: Case[] = [
     payments: [paid(500, 2 * hourMs - 5), paid(1, 2 * hourMs - 9), paid(400, undefined)],
     amountSat: 101,
     want: { reason: "too-much", retryAfterMs: hourMs - 5 },
+  },
+  {
+    name: "waits for as many of the oldest as leave enough, and for no more",
+    limits: thousandAnHour,
+    payments: [paid(400, 2 * hourMs - 5), paid(300, 2 * hourMs - 9), paid(250, 2 * hourMs - 1)],
+    amountSat: 350,
+    want: { reason: "too-much", retryAfterMs: hourMs - 9 },
   },
   {
     name: "promises nothing when what is pending alone is too much",

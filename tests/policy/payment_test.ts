@@ -98,6 +98,7 @@ const cases: { name: string; given: PaymentQuestion; want: "pay" | string | Refu
     given: invoiced({ expiresAtWallMs: wallMs + 3_600_001 }),
     want: "expires-too-late",
   },
+  { name: "pays one with the longest final CLTV", given: invoiced({ finalCltvBlocks: 144 }), want: "pay" },
   { name: "refuses a long final CLTV", given: invoiced({ finalCltvBlocks: 145 }), want: "cltv-too-long" },
   { name: "refuses a CLTV that is no number", given: invoiced({ finalCltvBlocks: NaN }), want: "cltv-too-long" },
   { name: "refuses another request's tag", given: { ...good, memoTag: "0".repeat(16) }, want: "wrong-purpose" },
@@ -109,6 +110,16 @@ const cases: { name: string; given: PaymentQuestion; want: "pay" | string | Refu
     name: "refuses dust whatever the settings",
     given: asked(354, { settings: { ...settings, minTransactionSizeSat: sat(1) } }),
     want: "below-minimum",
+  },
+  {
+    name: "pays what is just above dust",
+    given: asked(355, { settings: { ...settings, minTransactionSizeSat: sat(1) } }),
+    want: "pay",
+  },
+  {
+    name: "pays maxTransactionSize",
+    given: asked(400_000, { settings: { ...settings, maxTransactionSizeSat: sat(400_000) } }),
+    want: "pay",
   },
   {
     name: "refuses more than maxTransactionSize and says how much it would pay",
@@ -155,13 +166,18 @@ const cases: { name: string; given: PaymentQuestion; want: "pay" | string | Refu
   },
   {
     name: "pays a debt back whatever others owe",
-    given: { ...good, totalOutflowSat: sat(10_000_000), positionSat: sat(-400_000) },
+    given: { ...good, totalOutflowSat: sat(20_000_000), positionSat: sat(-400_000) },
     want: "pay",
   },
   {
     name: "counts only what rises above a debt",
     given: { ...good, totalOutflowSat: sat(10_000_000), positionSat: sat(-399_999) },
     want: "net-outflow-total",
+  },
+  {
+    name: "pays all that the reserve leaves",
+    given: asked(400_000, { channel: { ...channel, localReserveSat: sat(500_000) } }),
+    want: "pay",
   },
   {
     name: "refuses what the reserve doesn't leave",

@@ -53,6 +53,29 @@ const cases: Case[] = [
     want: "no-room",
   },
   {
+    name: "asks for no less than minTransactionSize, and for that",
+    channel: split(399_999, 600_001),
+    settings: { minTransactionSizeSat: sat(100_001) },
+    want: 100_001,
+  },
+  {
+    name: "asks a payer that says it would pay just enough",
+    channel: split(100_000, 900_000),
+    maxTokensSat: 10_000,
+    want: 10_000,
+  },
+  {
+    name: "asks a payer that can send just enough",
+    channel: split(100_000, 900_000, { remoteReserveSat: sat(885_470) }),
+    want: 10_000,
+  },
+  {
+    name: "leaves what maxTransactionSize keeps below dust",
+    channel: split(100_000, 900_000),
+    settings: { minTransactionSizeSat: sat(1), maxTransactionSizeSat: sat(354) },
+    want: "too-small",
+  },
+  {
     name: "leaves what is below minTransactionSize",
     channel: split(3_000, 7_000),
     want: "too-small",

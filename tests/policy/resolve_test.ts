@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { msat, sat, satToMsat } from "../../lib/domain/amounts.ts";
-import { type LndView, notFoundGraceMs, whyNotResolve } from "../../lib/policy/resolve.ts";
+import { type LndView, whyNotResolve } from "../../lib/policy/resolve.ts";
 
 const expiresAtWallMs = 1_000_000;
 
@@ -11,8 +11,8 @@ Deno.test("whyNotResolve() lets nobody overrule what LND knows", () => {
     [{ kind: "failed", failure: "timeout" }, 0, false, true],
     [{ kind: "in-flight" }, 1e9, false, false],
     [{ kind: "not-found" }, -1, false, false],
-    [{ kind: "not-found" }, notFoundGraceMs - 1, false, false],
-    [{ kind: "not-found" }, notFoundGraceMs, false, true],
+    [{ kind: "not-found" }, 59_999, false, false],
+    [{ kind: "not-found" }, 60_000, false, true],
     [{ kind: "unreachable", why: "gone" }, -1, true, true],
   ];
   for (const [view, afterMs, ...allowed] of table) {

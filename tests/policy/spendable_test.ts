@@ -22,6 +22,11 @@ const cases = [
     want: 887_735n,
   },
   {
+    name: "more than that less for the initiator while an HTLC is in flight, whose fee counts too",
+    given: { ...channel, initiator: true, commitFeeSat: sat(3_240), pendingHtlcs: [htlc(50_000)] },
+    want: 885_040n,
+  },
+  {
     name: "no more where a missing anchor swells the commitment fee",
     given: split(900_000, 0, { initiator: true, commitFeeSat: sat(3_140) }),
     want: 885_470n,
@@ -31,6 +36,11 @@ const cases = [
     name: "nothing while the other side, who pays the fees, can't pay for one more HTLC",
     given: split(989_600, 10_400),
     want: 0n,
+  },
+  {
+    name: "all above the reserve while it can pay for just one",
+    given: split(989_570, 10_430),
+    want: 979_570n,
   },
   {
     name: "what is left of the amount in flight",
@@ -50,4 +60,6 @@ for (const { name, given, want } of cases) {
 Deno.test("receivableSat() is what the mirrored channel could send", () => {
   assert.equal(receivableSat(split(100_000, 900_000)), 885_470n);
   assert.equal(receivableSat(split(100_000, 900_000, { initiator: true })), 890_000n);
+  const full = { maxHtlcs: 1, pendingHtlcs: [htlc(1, true)] };
+  assert.equal(receivableSat(split(100_000, 900_000, full)), 0n, "the other side has no slot left");
 });
