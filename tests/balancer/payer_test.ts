@@ -1,34 +1,13 @@
 import assert from "node:assert/strict";
-import type { BalanceSettings, LimitsConfig } from "../../lib/config/config.ts";
-import { sat } from "../../lib/domain/amounts.ts";
-import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
+import type { LimitsConfig } from "../../lib/config/config.ts";
+import { msat, sat } from "../../lib/domain/amounts.ts";
+import type { ChannelPoint } from "../../lib/domain/ids.ts";
 import type { NodeReply } from "../../lib/lightning/node.ts";
-import { Harness, type InstanceOptions, type TestInstance } from "./harness.ts";
+import { isRefusal } from "../../lib/lightning/sim/model.ts";
+import { formatMemo, invoiceTag } from "../../lib/protocol/memo.ts";
+import { Harness, type InstanceOptions } from "./harness.ts";
+import { noPause, type Scene, scene } from "./payer_scene.ts";
 import { Rogue } from "./rogue.ts";
-
-interface Scene {
-  harness: Harness;
-  alice: NodePubkey;
-  mallory: NodePubkey;
-  point: ChannelPoint;
-  instance: TestInstance;
-  rogue: Rogue;
-}
-
-/** Alice holds 90 % of a channel of a million with Mallory, who has proven her node in a session with Alice. */
-async function scene(options: Partial<InstanceOptions> = {}, timing = {}): Promise<Scene> {
-  const harness = new Harness(0x5eed, timing);
-  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
-  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
-  const instance = harness.instance({ nodes: [alice], ...options });
-  const rogue = new Rogue(harness, mallory);
-  await harness.runUntil(() => rogue.isConnected, 100);
-  rogue.hello();
-  await harness.run(100);
-  return { harness, alice, mallory, point, instance, rogue };
-}
-
-const noPause: Partial<BalanceSettings> = { minTimeBetweenPaymentsMs: 0 };
 
 function limited(over: Partial<LimitsConfig>): Partial<InstanceOptions> {
   return { settings: noPause, limits: over };
@@ -50,6 +29,15 @@ Deno.test("an honest request is paid over exactly that channel, recorded before 
       : []
   );
   assert.deepEqual(order, ["intent", "pay", "settled"]);
+  const [sent] = instance.effects.flatMap((effect) =>
+    effect.kind === "call" && effect.call.method === "pay" ? effect.call.args : []
+  );
+  assert.deepEqual({ ...sent, invoice: "", paymentHash: "" }, {
+    ...{ invoice: "", paymentHash: "" },
+    outgoingChannelId: harness.network.channel(alice, point)!.chanId,
+    timeoutSec: 30,
+    cltvLimitBlocks: 80 + 40,
+  });
   await harness.end();
 });
 
@@ -139,8 +127,12 @@ Deno.test("of a flood one request is looked into per 5 s, the rest is busy witho
   const decodes = instance.effects.filter((effect) => effect.kind === "call" && effect.call.method === "decodeInvoice");
   assert.equal(decodes.length, 1);
   assert.equal(instance.told("request-refused").length, 1);
+  await harness.run(3_900);
+  assert.equal(await rogue.answer(rogue.request(point, 50_000, { memo: "flood" })), "busy");
+  await harness.run(100);
+  assert.equal(await rogue.answer(rogue.request(point, 50_000, { memo: "flood" })), "invalid");
   await harness.run(60_000);
-  assert.equal(instance.told("requests-ignored")[0]!.details!.requests, 199);
+  assert.equal(instance.told("requests-ignored")[0]!.details!.requests, 200);
   await harness.end();
 });
 
@@ -181,6 +173,59 @@ Deno.test("if `peers` lists nodes, no other is paid", async () => {
   const { harness, point, instance, rogue } = await scene({ config: { peers: [] } });
   assert.equal(await rogue.answer(rogue.request(point, 300_000)), "not-shared");
   assert.deepEqual(instance.reasons("request-refused"), ["peer-not-listed"]);
+  await instance.crash();
+  Object.assign(instance.options, { config: { peers: [rogue.node] } });
+  instance.start();
+  await harness.run(100);
+  await harness.runUntil(() => rogue.isConnected, 20_000);
+  rogue.hello();
+  await harness.run(1_000);
+  assert.equal(await rogue.answer(rogue.request(point, 300_000)), "paid");
+  await harness.end();
+});
+
+Deno.test("nodes of one instance needn't be in `peers`", async () => {
+  const harness = new Harness();
+  const [alice, bob] = [harness.node("alice"), harness.node("bob")];
+  const point = harness.channel(alice, bob, 1_003_470, 100_000);
+  harness.instance({ nodes: [alice, bob], config: { peers: [] } });
+  await harness.run(20_000);
+  assert.equal(harness.share(bob, point), 0.5);
+  await harness.end();
+});
+
+Deno.test("a hash that the log knows is not paid, though LND has never heard of it", async () => {
+  const { harness, alice, point, instance, rogue } = await scene({ settings: noPause });
+  // Recorded, and never sent.
+  instance.diskHangs = true;
+  const requestId = rogue.request(point, 50_000);
+  const invoice = lastInvoice(harness, rogue);
+  assert.equal(await rogue.answer(requestId), "unknown");
+  instance.diskHangs = false;
+  await harness.run(6_000);
+  for (let i = 0; i < 256; i++) rogue.request(("ee".repeat(32) + ":0") as ChannelPoint, 1, { invoice });
+  await harness.run(1_000);
+  rogue.request(point, 50_000, { requestId, invoice });
+  await harness.run(1_000);
+  assert.equal(instance.reasons("request-refused").at(-1), "known-hash");
+  // Of an invoice that our own node made.
+  harness.channel(rogue.node, alice, 1_003_470, 100_000);
+  await harness.runUntil(() => rogue.received.some(({ type }) => type === "payInvoice"), 20_000);
+  const hash = harness.network.invoices(alice).at(-1)!.paymentHash;
+  const nextId = rogue.requestId();
+  const tag = { sessionId: rogue.sessionId!, requestId: nextId, channelPoint: point, tokens: sat(50_000) };
+  const made = harness.network.run((network) =>
+    network.addInvoice(rogue.node, {
+      ...{ valueMsat: msat(50_000_000), memo: formatMemo("1" as never, invoiceTag(tag)), expirySec: 600, hash },
+    })
+  );
+  assert.ok(!isRefusal(made));
+  assert.equal(
+    await rogue.answer(rogue.request(point, 50_000, { requestId: nextId, invoice: made.paymentRequest })),
+    "invalid",
+  );
+  assert.equal(instance.reasons("request-refused").at(-1), "known-hash");
+  assert.equal(harness.paymentsOf(alice).length, 0);
   await harness.end();
 });
 
@@ -261,11 +306,13 @@ Deno.test("a payment that hangs is answered `unknown` after 60 s, stops only tha
   await harness.run(11_000);
   harness.network.run((network) => network.freezeNode(rogue.node));
   const id = rogue.request(point, 50_000);
+  await harness.run(6_000);
+  assert.equal(await rogue.answer(rogue.request(point, 20_000)), "busy");
   assert.equal(await rogue.answer(id), "unknown");
   await harness.run(6_000);
   assert.deepEqual(instance.story, ["payer intent 50000"]);
   assert.equal(await rogue.answer(rogue.request(parallel, 50_000)), "busy");
-  assert.deepEqual(instance.reasons("request-refused"), ["peer-stopped"]);
+  assert.deepEqual(instance.reasons("request-refused"), ["payment-open", "peer-stopped"]);
   assert.equal(await friend.answer(friend.request(other, 50_000)), "paid");
   harness.network.run((network) => network.thawNode(rogue.node));
   await harness.run(70_000);

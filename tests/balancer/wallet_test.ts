@@ -71,6 +71,12 @@ for (const memo of ["a withdrawal", "tightrope rebalance 800x1x0 0123456789abcde
       network.addInvoice(mallory, { valueMsat: msat(20_000_000), memo: formatMemo(chanId, tag), expirySec: 600, hash })
     );
     assert.ok(!isRefusal(made));
+    // The list of channels comes before LND's word of the hash.
+    instance.tamper = async (_node, { method }, real) => {
+      const lateMs = method === "listChannels" ? 50 : method === "trackPayment" ? 200 : 0;
+      await new Promise<void>((resolve) => harness.after(lateMs, resolve));
+      return await real();
+    };
     rogue.request(point, 20_000, { requestId, invoice: made.paymentRequest });
     assert.equal(await rogue.answer(requestId), "invalid");
     await harness.run(60_000);
