@@ -29,7 +29,7 @@ const toleratedFailures = 3;
 /** A stuck payment or repeated failure stops only that remote node, and a stuck one only until it has ended. */
 export function isStopped({ state, now }: Step, peer: NodePubkey): boolean {
   const trouble = state.troubles.get(peer);
-  if (trouble && trouble.failures >= toleratedFailures && now.atMs < trouble.untilMs) return true;
+  if (trouble && now.atMs < trouble.untilMs) return true;
   for (const open of openPaymentsOf(state)) {
     if (open.peer === peer && (open.state === "unknown" || now.atMs - open.reservedAtMs > stuckMs)) return true;
   }
@@ -72,7 +72,7 @@ export function onIntentRecorded(step: Step, paymentHash: PaymentHash): void {
 
 export function onPaid(step: Step, paymentHash: PaymentHash, reply: NodeReply): void {
   const payment = step.state.payments.get(paymentHash);
-  if (payment === undefined || payment.phase !== "paying") return;
+  invariant(payment?.phase === "paying", "a payment was answered that wasn't sent");
   if (!reply.ok || reply.method !== "pay") {
     return becomeUnknown(step, payment, reply.ok ? "no answer" : reply.message);
   }
@@ -195,7 +195,12 @@ type Settled = Extract<PaymentStatus, { kind: "settled" }>;
 /** LND says that it was paid. */
 export function settle(step: Step, payment: Payment, status: Settled): void {
   const entry = ledgerEntry(step.state, payment.paymentHash);
-  if (entry.foreign) return endForeign(step, payment, entry, entry.amountSat);
+  if (!entry.foreign) verify(step, payment, entry, status);
+  endPayment(step, payment, { kind: "settled", feeMsat: status.feeMsat });
+}
+
+/** What we have sent must have gone as we meant it; a foreign payment was meant by somebody else. */
+function verify(step: Step, payment: Payment, entry: LedgerPayment, status: Settled): void {
   const wrong = whatIsWrong(step.state, payment, entry, status);
   if (wrong !== undefined) {
     tripBreaker(step, `the payment ${payment.paymentHash} to ${nameOf(step.state, payment.peer)} ${wrong}`);
@@ -210,7 +215,6 @@ export function settle(step: Step, payment: Payment, status: Settled): void {
       ...paymentFacts(entry),
     });
   }
-  endPayment(step, payment, { kind: "settled", feeMsat: status.feeMsat });
 }
 
 /** What a settled payment of ours must be: the amount, without a fee, in one hop over the channel that was meant. */

@@ -118,3 +118,24 @@ Deno.test("resolve: a node that is down can't be asked; an unknown hash and a st
   assert.deepEqual(stopping.instance.reasons("resolve-refused"), ["Tightrope is stopping"]);
   await stopping.harness.end();
 });
+
+Deno.test("resolve: a look-up that was under way and is answered later changes nothing", async () => {
+  const { harness, instance, lnd, resolve } = await lostPayment();
+  lnd.said = "nothing";
+  const answers = instance.tamper;
+  let deliver: (() => void) | undefined;
+  instance.tamper = async (node, call, real) => {
+    if (call.method !== "trackPayment" || deliver) return await answers(node, call, real);
+    await new Promise<void>((resolve) => deliver = resolve);
+    return { ok: true, method: "trackPayment", value: settled };
+  };
+  await harness.runUntil(() => deliver !== undefined, 70_000);
+  instance.diskHangs = true;
+  await resolve("failed");
+  deliver!();
+  await harness.run(100);
+  instance.diskHangs = false;
+  await harness.run(100);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000", "payer failed 50000"]);
+  await harness.end();
+});

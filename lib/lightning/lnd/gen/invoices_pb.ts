@@ -14,7 +14,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file invoices.proto.
  */
 export const file_invoices: GenFile = /*@__PURE__*/
-  fileDesc("Cg5pbnZvaWNlcy5wcm90bxILaW52b2ljZXNycGMiKAoQQ2FuY2VsSW52b2ljZU1zZxIUCgxwYXltZW50X2hhc2gYASABKAwiEwoRQ2FuY2VsSW52b2ljZVJlc3AiLwodU3Vic2NyaWJlU2luZ2xlSW52b2ljZVJlcXVlc3QSDgoGcl9oYXNoGAIgASgMMrIBCghJbnZvaWNlcxJWChZTdWJzY3JpYmVTaW5nbGVJbnZvaWNlEiouaW52b2ljZXNycGMuU3Vic2NyaWJlU2luZ2xlSW52b2ljZVJlcXVlc3QaDi5sbnJwYy5JbnZvaWNlMAESTgoNQ2FuY2VsSW52b2ljZRIdLmludm9pY2VzcnBjLkNhbmNlbEludm9pY2VNc2caHi5pbnZvaWNlc3JwYy5DYW5jZWxJbnZvaWNlUmVzcGIGcHJvdG8z", [file_lightning]);
+  fileDesc(
+    "Cg5pbnZvaWNlcy5wcm90bxILaW52b2ljZXNycGMiKAoQQ2FuY2VsSW52b2ljZU1zZxIUCgxwYXltZW50X2hhc2gYASABKAwiEwoRQ2FuY2VsSW52b2ljZVJlc3AiLwodU3Vic2NyaWJlU2luZ2xlSW52b2ljZVJlcXVlc3QSDgoGcl9oYXNoGAIgASgMMrIBCghJbnZvaWNlcxJWChZTdWJzY3JpYmVTaW5nbGVJbnZvaWNlEiouaW52b2ljZXNycGMuU3Vic2NyaWJlU2luZ2xlSW52b2ljZVJlcXVlc3QaDi5sbnJwYy5JbnZvaWNlMAESTgoNQ2FuY2VsSW52b2ljZRIdLmludm9pY2VzcnBjLkNhbmNlbEludm9pY2VNc2caHi5pbnZvaWNlc3JwYy5DYW5jZWxJbnZvaWNlUmVzcGIGcHJvdG8z",
+    [file_lightning],
+  );
 
 /**
  * @generated from message invoicesrpc.CancelInvoiceMsg
@@ -36,8 +39,7 @@ export const CancelInvoiceMsgSchema: GenMessage<CancelInvoiceMsg> = /*@__PURE__*
 /**
  * @generated from message invoicesrpc.CancelInvoiceResp
  */
-export type CancelInvoiceResp = Message<"invoicesrpc.CancelInvoiceResp"> & {
-};
+export type CancelInvoiceResp = Message<"invoicesrpc.CancelInvoiceResp"> & {};
 
 /**
  * Describes the message invoicesrpc.CancelInvoiceResp.
@@ -74,7 +76,7 @@ export const Invoices: GenService<{
     methodKind: "server_streaming";
     input: typeof SubscribeSingleInvoiceRequestSchema;
     output: typeof InvoiceSchema;
-  },
+  };
   /**
    * @generated from rpc invoicesrpc.Invoices.CancelInvoice
    */
@@ -82,7 +84,6 @@ export const Invoices: GenService<{
     methodKind: "unary";
     input: typeof CancelInvoiceMsgSchema;
     output: typeof CancelInvoiceRespSchema;
-  },
+  };
 }> = /*@__PURE__*/
   serviceDesc(file_invoices, 0);
-

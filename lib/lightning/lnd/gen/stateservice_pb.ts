@@ -12,13 +12,14 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stateservice.proto.
  */
 export const file_stateservice: GenFile = /*@__PURE__*/
-  fileDesc("ChJzdGF0ZXNlcnZpY2UucHJvdG8SBWxucnBjIhEKD0dldFN0YXRlUmVxdWVzdCI1ChBHZXRTdGF0ZVJlc3BvbnNlEiEKBXN0YXRlGAEgASgOMhIubG5ycGMuV2FsbGV0U3RhdGUqcwoLV2FsbGV0U3RhdGUSEAoMTk9OX0VYSVNUSU5HEAASCgoGTE9DS0VEEAESDAoIVU5MT0NLRUQQAhIOCgpSUENfQUNUSVZFEAMSEQoNU0VSVkVSX0FDVElWRRAEEhUKEFdBSVRJTkdfVE9fU1RBUlQQ/wEyRAoFU3RhdGUSOwoIR2V0U3RhdGUSFi5sbnJwYy5HZXRTdGF0ZVJlcXVlc3QaFy5sbnJwYy5HZXRTdGF0ZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc(
+    "ChJzdGF0ZXNlcnZpY2UucHJvdG8SBWxucnBjIhEKD0dldFN0YXRlUmVxdWVzdCI1ChBHZXRTdGF0ZVJlc3BvbnNlEiEKBXN0YXRlGAEgASgOMhIubG5ycGMuV2FsbGV0U3RhdGUqcwoLV2FsbGV0U3RhdGUSEAoMTk9OX0VYSVNUSU5HEAASCgoGTE9DS0VEEAESDAoIVU5MT0NLRUQQAhIOCgpSUENfQUNUSVZFEAMSEQoNU0VSVkVSX0FDVElWRRAEEhUKEFdBSVRJTkdfVE9fU1RBUlQQ/wEyRAoFU3RhdGUSOwoIR2V0U3RhdGUSFi5sbnJwYy5HZXRTdGF0ZVJlcXVlc3QaFy5sbnJwYy5HZXRTdGF0ZVJlc3BvbnNlYgZwcm90bzM",
+  );
 
 /**
  * @generated from message lnrpc.GetStateRequest
  */
-export type GetStateRequest = Message<"lnrpc.GetStateRequest"> & {
-};
+export type GetStateRequest = Message<"lnrpc.GetStateRequest"> & {};
 
 /**
  * Describes the message lnrpc.GetStateRequest.
@@ -96,7 +97,6 @@ export const State: GenService<{
     methodKind: "unary";
     input: typeof GetStateRequestSchema;
     output: typeof GetStateResponseSchema;
-  },
+  };
 }> = /*@__PURE__*/
   serviceDesc(file_stateservice, 0);
-
