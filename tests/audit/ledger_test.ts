@@ -5,6 +5,8 @@ import {
   createLedger,
   foldLedger,
   forgetSettled,
+  lacksPayments,
+  missingFromWallMs,
   openPayments,
   sideKey,
 } from "../../lib/audit/ledger.ts";
@@ -235,6 +237,38 @@ Deno.test("forgetSettled() keeps positions, hashes and whatever is open", () => 
   assert.deepEqual([...ledger.payments.keys()], [hash("02")]);
   assert.equal(ledger.positions.get(bob), 100_000n);
   assert.equal(ledger.paidHashes.get(hash("01")), "settled");
+});
+
+Deno.test("a log that was repaired lacks what its nodes have paid until that was read for that very repair", () => {
+  const rebuilt: LogRecord = { kind: "rebuilt", atWallMs: 1_000, node: alice };
+  const repaired = (keptRecords: number, historyFromWallMs?: number): LogRecord => ({
+    ...{ kind: "repaired", atWallMs: 1_000, reason: "damaged", keptRecords, setAside: "" },
+    ...(historyFromWallMs === undefined ? {} : { historyFromWallMs }),
+  });
+  const cases: [what: string, records: LogRecord[], missingFromWallMs: number | undefined][] = [
+    ["none", [intent("01")], undefined],
+    ["one", [repaired(0, 7)], 7],
+    ["one that knows no time", [repaired(0)], -Infinity],
+    ["read anew", [repaired(0, 7), rebuilt], undefined],
+    ["read anew for an earlier one, whose note was kept", [repaired(2, 7), intent("01"), rebuilt], 7],
+    ["read anew after what was kept", [repaired(2, 7), intent("01"), failed("01"), rebuilt], undefined],
+    ["a repair among what was kept", [repaired(3, 9), repaired(1, 5), intent("01"), rebuilt], 9],
+    ["neither read anew", [repaired(2, 9), repaired(1, 5), intent("01")], 5],
+    ["both read anew", [repaired(2, 9), repaired(1, 5), intent("01"), rebuilt], undefined],
+    ["a part of a repaired log that was kept", [repaired(2, 9), repaired(5, 5), intent("01"), rebuilt], undefined],
+  ];
+  for (const [what, records, missing] of cases) {
+    const ledger = foldLedger(records, now);
+    assert.equal(lacksPayments(ledger, alice), missing !== undefined, what);
+    if (missing !== undefined) assert.equal(missingFromWallMs(ledger, alice), missing, what);
+    assert.equal(lacksPayments(ledger, bob), records.some(({ kind }) => kind === "repaired"), what);
+  }
+});
+
+Deno.test("what a repair has kept is as old as it was", () => {
+  const note: LogRecord = { kind: "repaired", atWallMs: 60_000, reason: "damaged", keptRecords: 2, setAside: "" };
+  const ledger = foldLedger([note, intent("01"), settled("01", { atWallMs: 31_000 })], now);
+  assert.equal(ledger.payments.get(hash("01"))?.settledAtMs, 5_000 - 30_000);
 });
 
 const impossible: { name: string; records: TransactionRecord[] }[] = [

@@ -264,7 +264,7 @@ Deno.test("limits count per node or per channel, as their id says", async () => 
 Deno.test("a refusal for a limit says when to come back in whole minutes, and one for the balance how much would pass", async () => {
   const { harness, point, rogue } = await scene();
   assert.equal(await rogue.answer(rogue.request(point, 10_000)), "paid");
-  await harness.run(6_000);
+  // What was paid may be asked for again at once, as far as the limits go.
   const soon = rogue.request(point, 10_000);
   assert.equal(await rogue.answer(soon), "limit");
   assert.equal(rogue.results(soon)[0]!.retryAfterMs, 60_000);
@@ -314,6 +314,7 @@ Deno.test("a payment that hangs is answered `unknown` after 60 s, stops only tha
   assert.deepEqual(instance.story, ["payer intent 50000"]);
   assert.equal(await rogue.answer(rogue.request(parallel, 50_000)), "busy");
   assert.deepEqual(instance.reasons("request-refused"), ["payment-open", "peer-stopped"]);
+  assert.deepEqual(instance.reasons("payment-unknown"), ["unanswered"]);
   assert.equal(await friend.answer(friend.request(other, 50_000)), "paid");
   harness.network.run((network) => network.thawNode(rogue.node));
   await harness.run(70_000);
@@ -461,6 +462,7 @@ Deno.test("three failures in a row rest paying to that node, and the operator is
   assert.deepEqual([await fail(), await fail(), await fail()], ["failed", "failed", "failed"]);
   assert.deepEqual([await fail(), await fail()], ["busy", "busy"]);
   assert.equal(instance.told("warning").filter(({ message }) => message.includes("failed in a row")).length, 1);
+  assert.equal(instance.told("payment-failed").length, 6);
   await harness.run(70_000);
   assert.equal(await rogue.answer(rogue.request(point, 10_000)), "paid");
   assert.deepEqual(instance.reasons("request-refused"), ["peer-stopped", "peer-stopped"]);
