@@ -45,8 +45,6 @@ export interface Ledger {
   readonly lastAttemptAtMs: Map<string, number>;
   /** The wall clock of the newest record of each of our nodes: where the search for foreign payments begins. */
   readonly newestAtWallMs: Map<NodePubkey, number>;
-  /** Every node that wrote records here. */
-  readonly ownNodes: Set<NodePubkey>;
   /**
    * Payments that the operator ended as failed while their node couldn't be asked: how many, and since when (by the wall clock)
    * the node's own list may say otherwise.
@@ -133,7 +131,6 @@ export function createLedger(): Ledger {
     statements: new Map(),
     lastAttemptAtMs: new Map(),
     newestAtWallMs: new Map(),
-    ownNodes: new Set(),
     doubts: new Map(),
     clockOffsetMs: 0,
     newestEvenWallMs: -Infinity,
@@ -193,7 +190,6 @@ export function evenWallMsAtStart({ clockOffsetMs, newestEvenWallMs }: Ledger, w
  */
 export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): void {
   if (isNote(record)) return applyNote(ledger, record);
-  ledger.ownNodes.add(record.node);
   ledger.newestAtWallMs.set(
     record.node,
     Math.max(record.atWallMs, ledger.newestAtWallMs.get(record.node) ?? record.atWallMs),

@@ -469,7 +469,7 @@ export function nodeByPubkey(state: BalancerState, pubkey: NodePubkey): NodeStat
   return state.nodes.find((node) => node.info?.pubkey === pubkey);
 }
 
-/** Whether this instance manages the node, now or (as the log tells) before. */
+/** Whether this instance manages the node; of one that was never up in this run nobody knows yet. */
 export function isOwn(state: BalancerState, pubkey: NodePubkey): boolean {
   return nodeByPubkey(state, pubkey) !== undefined;
 }

@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
+import { reasonByHand, sayLnd } from "../../lib/audit/by_hand.ts";
 import {
   applyRecord,
   channelPositionSat,
   createLedger,
+  evenWallMsAtStart,
   foldLedger,
   forgetSettled,
   lacksPayments,
   missingFromWallMs,
   openPayments,
   sideKey,
+  unknownToLnd,
 } from "../../lib/audit/ledger.ts";
 import type { LogRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import { msat, sat } from "../../lib/domain/amounts.ts";
@@ -178,8 +181,15 @@ Deno.test("a foreign payment counts from when it was settled, if that is known",
     ...{ ...rest, kind: "foreign", pending: false, paymentHash: hash("01") },
     ...{ atWallMs: 60_000, paidAtWallMs: 20_000 },
   };
-  const { payments } = foldLedger([foreign], { atMs: 0, wallMs: 60_000 });
+  const { payments, accounts, lastAttemptAtMs } = foldLedger([foreign], { atMs: 0, wallMs: 60_000 });
   assert.equal([...payments.values()][0]!.settledAtMs, -40_000);
+  assert.equal(lastAttemptAtMs.get(sideKey(alice, point)), -40_000);
+  assert.deepEqual([...accounts.pairs.values()].flatMap((all) => [...all.values()]).map((one) => one.firstAtWallMs), [
+    20_000,
+  ]);
+  // An attempt of our own since then is the last one.
+  const later = foldLedger([intent("02", { atWallMs: 50_000 }), foreign], { atMs: 0, wallMs: 60_000 });
+  assert.equal(later.lastAttemptAtMs.get(sideKey(alice, point)), -10_000);
 });
 
 Deno.test("foldLedger() never lets a clock that was set back make a record older", () => {
@@ -204,11 +214,39 @@ Deno.test("a foreign payment counts as spent; seen pending, until it failed", ()
     now,
   );
   assert.equal(ledger.positions.get(bob), 100_000n);
-  assert.equal(openPayments(ledger).length, 1);
-  applyRecord(ledger, foreign("02", { amountSat: sat(0) }), 6_000);
-  assert.equal(ledger.positions.get(bob), 50_000n);
+  assert.deepEqual(openPayments(ledger).map(({ settledAtMs }) => settledAtMs), [undefined], "it doesn't age");
+  assert.deepEqual([...ledger.paidHashes.values()], ["settled", "open"]);
+  for (let i = 0; i < 2; i++) {
+    applyRecord(ledger, foreign("02", { amountSat: sat(0) }), 6_000);
+    assert.equal(ledger.positions.get(bob), 50_000n);
+    assert.deepEqual([...ledger.payments.keys(), ...ledger.paidHashes.keys()], [hash("01"), hash("01")]);
+  }
   applyRecord(ledger, foreign("02"), 7_000);
   assert.equal(ledger.positions.get(bob), 100_000n);
+});
+
+Deno.test("what was resolved blindly is doubted from the first invoice's end on, and so is what LND didn't know", () => {
+  const blind = reasonByHand(sayLnd({ kind: "unreachable", why: "gone" }));
+  const end = (digits: string, reason: string, expiresAtWallMs: number): TransactionRecord[] => [
+    intent(digits, { expiresAtWallMs }),
+    { ...payer, kind: "failed", paymentHash: hash(digits), reason, expiresAtWallMs },
+  ];
+  const ledger = foldLedger([
+    ...end("01", blind, 9_000),
+    ...end("02", blind, 8_000),
+    ...end("03", blind, 9_500),
+    ...end("04", reasonByHand("not-found"), 1_000),
+    ...end("05", unknownToLnd, 1_000),
+  ], now);
+  assert.deepEqual([...ledger.doubts], [[alice, { count: 3, fromWallMs: 8_000 }]]);
+  assert.deepEqual([...ledger.failedAtWallMs.keys()], ["01", "02", "03", "04"].map(hash));
+});
+
+Deno.test("the even wall clock goes on where the log left it, without what the clock was set by", () => {
+  const clock: LogRecord = { kind: "clock", atWallMs: 91_000, jumpMs: 60_000 };
+  const ledger = foldLedger([intent("01"), clock], now);
+  assert.equal(evenWallMsAtStart(ledger, 100_000), 40_000);
+  assert.equal(evenWallMsAtStart(ledger, 80_000), 31_000);
 });
 
 Deno.test("a foreign payment over a channel without a name counts over each channel with that node", () => {
@@ -225,6 +263,8 @@ Deno.test("a foreign payment seen pending settles once", () => {
     now,
   );
   assert.equal(ledger.positions.get(bob), 50_000n);
+  assert.equal(ledger.payments.get(hash("02"))?.settledAtMs, now.atMs - 60_000);
+  assert.equal(ledger.paidHashes.get(hash("02")), "settled");
   assert.throws(
     () => applyRecord(ledger, foreign("02"), 6_000),
     InvariantError,
@@ -237,6 +277,7 @@ Deno.test("forgetSettled() keeps positions, hashes and whatever is open", () => 
   assert.deepEqual([...ledger.payments.keys()], [hash("02")]);
   assert.equal(ledger.positions.get(bob), 100_000n);
   assert.equal(ledger.paidHashes.get(hash("01")), "settled");
+  assert.throws(() => applyRecord(ledger, foreign("01"), 6_000), InvariantError);
 });
 
 Deno.test("a log that was repaired lacks what its nodes have paid until that was read for that very repair", () => {
@@ -288,6 +329,34 @@ const impossible: { name: string; records: TransactionRecord[] }[] = [
   {
     name: "another peer in the outcome",
     records: [intent("01"), settled("01", { peer: alice })],
+  },
+  {
+    name: "another channel in the outcome",
+    records: [intent("01"), settled("01", { channelPoint: parseChannelPoint("c2".repeat(32) + ":0")! })],
+  },
+  {
+    name: "another node of ours in the outcome",
+    records: [intent("01"), settled("01", { node: parseNodePubkey("02" + "a2".repeat(32))! })],
+  },
+  {
+    name: "an outcome of our own for a foreign payment",
+    records: [foreign("01", { pending: true }), settled("01")],
+  },
+  {
+    name: "a foreign payment that is seen pending twice",
+    records: [foreign("01", { pending: true }), foreign("01", { pending: true })],
+  },
+  {
+    name: "a foreign payment that ends over another amount",
+    records: [foreign("01", { pending: true }), foreign("01", { amountSat: sat(1) })],
+  },
+  { name: "an own open payment as foreign", records: [intent("01"), foreign("01")] },
+  {
+    name: "another amount received than asked for",
+    records: [
+      { ...payee, kind: "invoiced", paymentHash: hash("01") },
+      { ...payee, kind: "received", paymentHash: hash("01"), amountSat: sat(1) },
+    ],
   },
   {
     name: "an intent for nothing",
