@@ -1,7 +1,7 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import type { LedgerInvoice } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
-import { channelIds } from "../domain/channel.ts";
+import { channelIds, type ChannelSnapshot } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
 import { parseRequestId, type RequestId, type ShortChannelId } from "../domain/ids.ts";
 import type { InvoiceStatus } from "../domain/invoice.ts";
@@ -21,6 +21,7 @@ import {
   nodeByPubkey,
   type NodeState,
   openPaymentsOf,
+  type PayerLimit,
   type PeerSession,
   sessionFor,
   type Side,
@@ -58,11 +59,7 @@ export function considerAsking(step: Step, node: NodeState, side: Side): void {
   if (!side.shared || !node.up || !node.listed || !node.info || side.ask !== undefined) return;
   const { channel } = side;
   const settings = settingsOf(step.state, node, channel);
-  if (
-    side.maxTokens && (side.maxTokens.localSat !== channel.localSat || side.maxTokens.remoteSat !== channel.remoteSat)
-  ) {
-    side.maxTokens = undefined;
-  }
+  if (side.maxTokens && !isOfNow(step, channel, side.maxTokens)) side.maxTokens = undefined;
   if (side.rest && (side.rest.localSat !== channel.localSat || step.now.atMs >= side.rest.untilMs)) {
     side.rest = undefined;
   }
@@ -80,6 +77,15 @@ export function considerAsking(step: Step, node: NodeState, side: Side): void {
   const peer = sessionFor(step.state, channel.remotePubkey);
   if (peer === undefined) return leave(step, node, side, "not-shared", undefined);
   ask(step, node, side, peer, decision.amountSat);
+}
+
+/**
+ * Whether a payer's limit may still be what it was: the balances are the same, it wasn't started again since (with other
+ * settings, perhaps), and it was asked within the last hour. An HTLC that we never saw may have been all that spoke against it.
+ */
+function isOfNow({ state, now }: Step, channel: ChannelSnapshot, limit: PayerLimit): boolean {
+  return limit.localSat === channel.localSat && limit.remoteSat === channel.remoteSat && now.atMs < limit.untilMs &&
+    sessionFor(state, channel.remotePubkey)?.connection === limit.connection;
 }
 
 /** What speaks against asking now, though the channel needs it. */
@@ -416,8 +422,10 @@ function failed(step: Step, ask: Ask, side: Side): void {
   const node = nodeByPubkey(state, ask.node);
   const { answer } = ask;
   if (answer?.maxTokensSat !== undefined) {
-    const { localSat, remoteSat } = side.channel;
-    side.maxTokens = { amountSat: answer.maxTokensSat, localSat, remoteSat };
+    const { channel: { localSat, remoteSat } } = side;
+    const { connection } = ask;
+    const untilMs = now.atMs + longestRetryMs;
+    side.maxTokens = { amountSat: answer.maxTokensSat, localSat, remoteSat, connection, untilMs };
   }
   const firstMs = answer?.reason === "not-shared" ? unknownChannelRetryMs : askSpacingMs;
   const waitMs = Math.max(

@@ -164,8 +164,7 @@ export interface Side {
   /** No request before. */
   notBeforeMs: number;
   failures: number;
-  /** What the payer said it would pay at most, and the balances it spoke of. */
-  maxTokens: { readonly amountSat: Sat; readonly localSat: Sat; readonly remoteSat: Sat } | undefined;
+  maxTokens: PayerLimit | undefined;
   /** After a payment: rest until the local balance isn't this any more. */
   rest: { readonly localSat: Sat; readonly untilMs: number } | undefined;
   receivedAtMs: number | undefined;
@@ -173,6 +172,15 @@ export interface Side {
   evaluatedAtMs: number | undefined;
   /** How many refusals may still be told of, and when that was reckoned. */
   readonly refusals: { left: number; atMs: number };
+}
+
+/** What the payer said it would pay at most: of those balances, in that session, and not for ever. */
+export interface PayerLimit {
+  readonly amountSat: Sat;
+  readonly localSat: Sat;
+  readonly remoteSat: Sat;
+  readonly connection: ConnectionId | undefined;
+  readonly untilMs: number;
 }
 
 /** One connection to another instance (or one end of the one to ourselves). */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { stepBalancer } from "../../lib/balancer/balancer.ts";
 import type { Effect } from "../../lib/balancer/io.ts";
 import type { BalanceSettings } from "../../lib/config/config.ts";
-import { msat } from "../../lib/domain/amounts.ts";
+import { msat, sat } from "../../lib/domain/amounts.ts";
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
 import { Harness, type TestInstance } from "./harness.ts";
 import { Rogue } from "./rogue.ts";
@@ -189,6 +189,41 @@ Deno.test("settings that can't both be satisfied: the channel rests at the payer
     await harness.run(60_000);
   }
   assert.equal(harness.paymentsOf(alice).length, 1);
+  await harness.end();
+});
+
+Deno.test("a payer's limit is forgotten when its operator has changed the settings and started it again", async () => {
+  const { harness, alice, bob, point } = pair(false);
+  const payer = harness.instance({ nodes: [alice], settings: { ...noPause, balancePoint: 0.9 } });
+  const payee = harness.instance({ nodes: [bob], settings: noPause });
+  await harness.run(1_200_000);
+  assert.equal(payee.view.channels[0]!.reason, "peer-limit");
+  payer.options = { ...payer.options, settings: noPause };
+  await payer.restart();
+  await harness.run(60_000);
+  assert.equal(harness.share(bob, point), 0.5);
+  await harness.end();
+});
+
+Deno.test("a payer's limit of a moment isn't taken for one that stands", async () => {
+  const { harness, alice, bob, point } = pair(false);
+  const payer = harness.instance({ nodes: [alice], settings: noPause });
+  const payee = harness.instance({ nodes: [bob], settings: { ...noPause, balancePoint: 0.5 } });
+  // While an HTLC is out that fails before the payee has seen it.
+  payer.tamper = async (_node, _call, real) => {
+    const reply = await real();
+    if (harness.atMs > 500 || !reply.ok || reply.method !== "listChannels") return reply;
+    const value = reply.value.map((channel) => ({
+      ...channel,
+      localSat: sat(channel.localSat - 700_000n),
+      unsettledSat: sat(700_000),
+    }));
+    return { ...reply, value };
+  };
+  await harness.run(60_000);
+  assert.equal(payee.view.channels[0]!.reason, "peer-limit");
+  await harness.run(3_700_000);
+  assert.equal(harness.share(bob, point), 0.5);
   await harness.end();
 });
 

@@ -154,7 +154,8 @@ async function drainMicrotasks(): Promise<void> {
 /** One instance: a balancer, its disk, and the edges around it. */
 export class TestInstance {
   readonly harness: Harness;
-  readonly options: InstanceOptions;
+  /** What its next start reads. */
+  options: InstanceOptions;
   readonly swarmKey;
   /** What is on disk: it survives a crash. */
   readonly disk: TransactionRecord[] = [];
