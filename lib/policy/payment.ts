@@ -61,10 +61,13 @@ export type PaymentDecision =
     readonly maxTokensSat?: Sat;
   };
 
-/** The payer's rule. Every check must hold; the first that doesn't is the reason. */
+/**
+ * The payer's rule. Every check must hold; the first that doesn't is the reason. What the channel allows comes before the
+ * limits: with it the payee hears how much would be paid, and a payee that hears of a limit goes on asking for as much.
+ */
 export function decidePayment(question: PaymentQuestion): PaymentDecision {
-  return checkParties(question) ?? checkInvoice(question) ?? checkSize(question) ?? checkLimits(question) ??
-    checkPositions(question) ?? checkBalance(question) ?? { kind: "pay", amountSat: question.tokensSat };
+  return checkParties(question) ?? checkInvoice(question) ?? checkSize(question) ?? checkBalance(question) ??
+    checkLimits(question) ?? checkPositions(question) ?? { kind: "pay", amountSat: question.tokensSat };
 }
 
 type Check = (question: PaymentQuestion) => Extract<PaymentDecision, { kind: "refuse" }> | undefined;
@@ -101,6 +104,20 @@ const checkSize: Check = (question) => {
   return undefined;
 };
 
+const checkBalance: Check = (question) => {
+  const { channel, tokensSat, settings } = question;
+  if (tokensSat > spendableSat(channel)) return refuseBalance("not-spendable", question);
+  // Unsettled HTLCs are none of ours when paying.
+  const total = totalSat(channel);
+  if (channel.localSat <= shareToSatCeil(settings.balancePoint, total)) {
+    return refuseBalance("below-balance-point", question);
+  }
+  if (subSat(channel.localSat, tokensSat) < leastLeftSat(channel, settings)) {
+    return refuseBalance("leaves-too-little", question);
+  }
+  return undefined;
+};
+
 const checkLimits: Check = (question) => {
   const { node, channel, tokensSat, settings, limits, payments, lastAttemptAtMs, atMs, evenWallMs } = question;
   const waitMs = lastAttemptAtMs === undefined ? 0 : lastAttemptAtMs + settings.minTimeBetweenPaymentsMs - atMs;
@@ -120,20 +137,6 @@ const checkPositions: Check = (question) => {
   const growthSat = subSat(maxSat(sat(0), addSat(positionSat, tokensSat)), maxSat(sat(0), positionSat));
   if (growthSat > 0n && addSat(totalOutflowSat, growthSat) > limits.netOutflowTotalSat) {
     return refuse("net-outflow-total");
-  }
-  return undefined;
-};
-
-const checkBalance: Check = (question) => {
-  const { channel, tokensSat, settings } = question;
-  if (tokensSat > spendableSat(channel)) return refuseBalance("not-spendable", question);
-  // Unsettled HTLCs are none of ours when paying.
-  const total = totalSat(channel);
-  if (channel.localSat <= shareToSatCeil(settings.balancePoint, total)) {
-    return refuseBalance("below-balance-point", question);
-  }
-  if (subSat(channel.localSat, tokensSat) < leastLeftSat(channel, settings)) {
-    return refuseBalance("leaves-too-little", question);
   }
   return undefined;
 };

@@ -200,6 +200,11 @@ const cases: { name: string; given: PaymentQuestion; want: "pay" | string | Refu
     want: { reason: "leaves-too-little", maxTokensSat: 450_000n },
   },
   {
+    name: "says what the channel allows before what its limits do: nobody asks for less on being told of a limit",
+    given: asked(450_001, { positionSat: sat(9_550_000), lastAttemptAtMs: 999_999 }),
+    want: { reason: "leaves-too-little", maxTokensSat: 450_000n },
+  },
+  {
     name: "counts nothing unsettled as its own",
     given: asked(10_000, { channel: split(500_000, 100_000, { unsettledSat: sat(400_000) }) }),
     want: { reason: "below-balance-point", maxTokensSat: 0n },
