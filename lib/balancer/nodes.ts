@@ -155,8 +155,11 @@ export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers
 /** When the first wait after a failed request ends: the channel is looked at then, not at the poll after it. */
 function untilRetryMs({ now }: Step, node: NodeState): number {
   let firstMs = Infinity;
-  for (const { shared, notBeforeMs } of node.sides.values()) {
-    if (shared && notBeforeMs > now.atMs && notBeforeMs < firstMs) firstMs = notBeforeMs;
+  for (const { shared, notBeforeMs, maxTokens } of node.sides.values()) {
+    if (!shared) continue;
+    for (const atMs of [notBeforeMs, maxTokens?.untilMs ?? -Infinity]) {
+      if (atMs > now.atMs && atMs < firstMs) firstMs = atMs;
+    }
   }
   return firstMs - now.atMs;
 }

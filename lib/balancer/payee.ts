@@ -47,6 +47,8 @@ const lookSpacingMs = 1_000;
 const quietLookMs = 10_000;
 /** However long the payer asks us to wait, we come back after an hour. */
 const longestRetryMs = 3_600_000;
+/** So long what the payer said it would pay at most is taken for true; longer each time that it says so again. */
+const firstLimitMs = 60_000;
 /** Why a request wasn't fulfilled although its invoice was paid. */
 const settledElsewhere = "settled over another channel";
 /** So long a reason that comes back to a channel is no news. */
@@ -81,7 +83,8 @@ export function considerAsking(step: Step, node: NodeState, side: Side): void {
 
 /**
  * Whether a payer's limit may still be what it was: the balances are the same, it wasn't started again since (with other
- * settings, perhaps), and it was asked within the last hour. An HTLC that we never saw may have been all that spoke against it.
+ * settings, perhaps), and it was asked not long ago. A list that lagged, or an HTLC that we never saw, may have been all
+ * that spoke against it.
  */
 function isOfNow({ state, now }: Step, channel: ChannelSnapshot, limit: PayerLimit): boolean {
   return limit.localSat === channel.localSat && limit.remoteSat === channel.remoteSat && now.atMs < limit.untilMs &&
@@ -424,7 +427,7 @@ function failed(step: Step, ask: Ask, side: Side): void {
   if (answer?.maxTokensSat !== undefined) {
     const { channel: { localSat, remoteSat } } = side;
     const { connection } = ask;
-    const untilMs = now.atMs + longestRetryMs;
+    const untilMs = now.atMs + backOffMs(step, side.failures, firstLimitMs, longestRetryMs);
     side.maxTokens = { amountSat: answer.maxTokensSat, localSat, remoteSat, connection, untilMs };
   }
   const firstMs = answer?.reason === "not-shared" ? unknownChannelRetryMs : askSpacingMs;

@@ -174,7 +174,7 @@ export interface Side {
   readonly refusals: { left: number; atMs: number };
 }
 
-/** What the payer said it would pay at most: of those balances, in that session, and not for ever. */
+/** What the payer said it would pay at most: with those balances, in that session, and not for ever. */
 export interface PayerLimit {
   readonly amountSat: Sat;
   readonly localSat: Sat;

@@ -189,13 +189,15 @@ Deno.test("`maxTokens` is kept to until the balances move", async () => {
   await harness.end();
 });
 
-Deno.test("a payer that would pay too little is left alone until the balances move", async () => {
+Deno.test("a payer that would pay too little is asked ever more seldom while the balances don't move", async () => {
   const { harness, instance, requests } = await scene((rogue, request) => {
     say(rogue, request, { reason: "balance", maxTokens: sat(9_999) });
   });
   await harness.run(3_600_000);
-  assert.equal(requests().length, 1);
+  assert.equal(requests().length, 6);
   assert.equal(instance.view.channels[0]!.reason, "peer-limit");
+  await harness.run(4 * 3_600_000);
+  assert.equal(requests().length, 10);
   await harness.end();
 });
 
