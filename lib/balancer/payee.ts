@@ -412,7 +412,8 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
   side.failures = 0;
   side.maxTokens = undefined;
   side.receivedAtMs = now.atMs;
-  side.notBeforeMs = now.atMs;
+  // The channel is looked at then, however seldom it is read.
+  side.notBeforeMs = now.atMs + settingsOf(state, node, side.channel).minTimeBetweenPaymentsMs;
   if (ask.localSat !== undefined) side.rest = { localSat: ask.localSat, untilMs: now.atMs + longestRestMs };
   hint(step, node);
 }

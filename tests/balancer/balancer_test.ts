@@ -192,6 +192,19 @@ Deno.test("settings that can't both be satisfied: the channel rests at the payer
   await harness.end();
 });
 
+Deno.test("many small payments follow each other as soon as minTimeBetweenPayments allows, however seldom channels are read", async () => {
+  const { harness, bob, point, nodes } = pair(false);
+  const settings = {
+    minTimeBetweenPaymentsMs: 10_000,
+    maxTransactionSizeSat: sat(50_000),
+    refreshRateMs: 3_600_000,
+  };
+  for (const each of nodes) harness.instance({ nodes: each, settings });
+  await harness.run(120_000);
+  assert.equal(harness.share(bob, point), 0.4);
+  await harness.end();
+});
+
 Deno.test("a payer's limit is forgotten when its operator has changed the settings and started it again", async () => {
   const { harness, alice, bob, point } = pair(false);
   const payer = harness.instance({ nodes: [alice], settings: { ...noPause, balancePoint: 0.9 } });
