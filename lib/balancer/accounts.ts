@@ -8,7 +8,7 @@ import type { NodeReply } from "../lightning/node.ts";
 import type { AccountMessage } from "../protocol/messages.ts";
 import { accountText, isSigned } from "../protocol/signatures.ts";
 import { nameOf, sats } from "./names.ts";
-import { countIgnored, hasProven } from "./peers.ts";
+import { countIgnored, hasProven, isIntroduced } from "./peers.ts";
 import { type BalancerState, isOwn, nodeByPubkey, type NodeState, type Pair, type PeerSession } from "./state.ts";
 import { armReport, backOffMs, call, note, send, type Step, tell, tellSparingly } from "./step.ts";
 
@@ -45,7 +45,7 @@ export function touchAccount(step: Step, record: LogRecord): void {
   plan(state, pair, now.atMs + settleMs);
 }
 
-/** A session speaks for a node, or a node of ours answers: whoever lacks our statement gets it. */
+/** A session speaks for a node, knows one of ours, or a node of ours answers: whoever lacks our statement gets it. */
 export function sayAccounts(step: Step, remote?: NodePubkey): void {
   const { state, now } = step;
   for (const node of state.nodes) {
@@ -54,11 +54,9 @@ export function sayAccounts(step: Step, remote?: NodePubkey): void {
     for (const accounts of state.ledger.accounts.pairs.values()) {
       const [account] = accounts.values();
       if (account?.node !== own || (remote !== undefined && account.peer !== remote)) continue;
-      if (
-        sessionsOf(state, account.peer).length === 0 ||
-        pairTotals(state.ledger.accounts, own, account.peer) === undefined
-      ) continue;
+      if (pairTotals(state.ledger.accounts, own, account.peer) === undefined) continue;
       const pair = pairOf(state, own, account.peer);
+      if (sessionsOf(state, pair).length === 0) continue;
       // A new session needn't wait until another may be signed.
       if (pair.said !== undefined) deliver(step, pair);
       plan(state, pair, now.atMs);
@@ -96,17 +94,19 @@ function pairOf({ accountPairs, ledger }: BalancerState, node: NodePubkey, peer:
   return pair;
 }
 
-/** Only those who have proven the node are told of its account. */
-function sessionsOf(state: BalancerState, remote: NodePubkey): PeerSession[] {
+/** Only those who have proven the node are told of its account, and only once they know ours: else they take us for a stranger. */
+function sessionsOf(state: BalancerState, { node, peer: remote }: Pick<Pair, "node" | "peer">): PeerSession[] {
   if (isOwn(state, remote)) return [];
-  return [...state.peers.values()].filter((peer) => peer.via === "swarm" && hasProven(peer, remote));
+  return [...state.peers.values()].filter((peer) =>
+    peer.via === "swarm" && hasProven(peer, remote) && isIntroduced(peer, node)
+  );
 }
 
 function sayDue(step: Step, pair: Pair): void {
   const { state, now } = step;
   pair.dueAtMs = undefined;
   const node = nodeByPubkey(state, pair.node);
-  const sessions = sessionsOf(state, pair.peer);
+  const sessions = sessionsOf(state, pair);
   const totals = pairTotals(state.ledger.accounts, pair.node, pair.peer);
   if (!node?.up || pair.signing || state.draining || sessions.length === 0 || totals === undefined) return;
   if (pair.said && numbersOf(pair.said) === numbersOf({ ...pair.said, ...totals })) return deliver(step, pair);
@@ -149,7 +149,7 @@ export function onAccountSigned(step: Step, statement: Statement, reply: NodeRep
 function deliver(step: Step, pair: Pair): void {
   const { said } = pair;
   invariant(said, "a statement is sent that nobody signed");
-  for (const peer of sessionsOf(step.state, pair.peer)) {
+  for (const peer of sessionsOf(step.state, pair)) {
     if (peer.accountsSaid.get(keyOf(pair)) === said) continue;
     peer.accountsSaid.set(keyOf(pair), said);
     send(step, peer, said);
@@ -272,7 +272,7 @@ function tellDifference(step: Step, pair: Pair): void {
   const { state } = step;
   pair.differsSinceMs = undefined;
   const difference = differenceOf(state, pair);
-  if (!difference || pair.told === difference || sessionsOf(state, pair.peer).length === 0) return;
+  if (!difference || pair.told === difference || sessionsOf(state, pair).length === 0) return;
   pair.told = difference;
   tell(step, {
     kind: "account-differs",

@@ -622,3 +622,11 @@ export function peerName(peer: PeerSession): string {
 export function hasProven(peer: PeerSession, pubkey: NodePubkey): boolean {
   return isOpen(peer.session) && peer.nodes.get(pubkey)?.proven === true;
 }
+
+/** Whether the session has been told that we speak for the node. */
+export function isIntroduced(peer: PeerSession, pubkey: NodePubkey): boolean {
+  for (const introduction of peer.introductions.values()) {
+    if (introduction.pubkey === pubkey && introduction.saidAlias !== undefined) return true;
+  }
+  return false;
+}

@@ -61,6 +61,24 @@ Deno.test("numbers that don't change are said once; a new session hears them aga
   await harness.end();
 });
 
+Deno.test("a statement comes after the hello of the node that signed it, however slowly that node signs", async () => {
+  const { harness, a, b } = await lender();
+  await harness.run(5_000);
+  a.tamper = async (_node, call, real) => {
+    if (call.method === "signMessage") await new Promise<void>((resolve) => harness.after(500, resolve));
+    return await real();
+  };
+  await b.crash();
+  b.disk.length = 0;
+  b.notes.length = 0;
+  b.events.length = 0;
+  b.start();
+  await harness.run(120_000);
+  assert.equal(statementsOn(b).length, 1);
+  assert.deepEqual(b.told("requests-ignored"), []);
+  await harness.end();
+});
+
 Deno.test("however often the numbers change, a statement a minute is signed, and after four one in ten minutes written", async () => {
   const { harness, alice, bob, point, a, b } = await lender();
   const startMs = harness.atMs;
