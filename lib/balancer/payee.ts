@@ -6,6 +6,7 @@ import { invariant } from "../domain/errors.ts";
 import { parseRequestId, type RequestId, type ShortChannelId } from "../domain/ids.ts";
 import type { InvoiceStatus } from "../domain/invoice.ts";
 import { type LeaveReason, leaveReasons, toldSentences } from "../domain/reasons.ts";
+import { formatSpan } from "../domain/span.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { decideRebalance } from "../policy/rebalance.ts";
 import { formatMemo, invoiceTag } from "../protocol/memo.ts";
@@ -126,14 +127,28 @@ function leave(
     channelName(channel)
   } with ${nameOf(step.state, channel.remotePubkey)}`;
   const amount = amountSat === undefined ? "" : ` (${sats(amountSat)})`;
+  const waitMs = heldForMs(step, node, side, reason);
+  const wait = waitMs === undefined ? "" : ` ${formatSpan(waitMs)} more`;
   tellSparingly(step, {
     kind: "decision",
     level: isNews ? "info" : "debug",
-    message: `${what}: ${leaveReasons[reason]}${amount}`,
+    message: `${what}: ${leaveReasons[reason]}${wait}${amount}`,
     reason,
     ...facts(node, side),
     ...(amountSat === undefined ? {} : { amountSat }),
   });
+}
+
+/** How long a reason that passes by itself will hold. */
+function heldForMs({ state, now }: Step, node: NodeState, side: Side, reason: LeaveReason): number | undefined {
+  switch (reason) {
+    case "too-soon":
+      return side.receivedAtMs! + settingsOf(state, node, side.channel).minTimeBetweenPaymentsMs - now.atMs;
+    case "backing-off":
+      return side.notBeforeMs - now.atMs;
+    default:
+      return undefined;
+  }
 }
 
 function ask(step: Step, node: NodeState, side: Side, peer: PeerSession, amountSat: Ask["amountSat"]): void {
@@ -387,6 +402,12 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
   const tookMs = Math.round(now.atMs - ask.startedAtMs);
   const reason = record.kind === "cancelled" ? record.reason : undefined;
   const wrongWay = reason === settledElsewhere;
+  if (side?.ask === requestId) side.ask = undefined;
+  let next = "";
+  if (!received && side !== undefined && ask.connection !== undefined) {
+    failed(step, ask, side);
+    next = whatNext(step, ask, side);
+  }
   tell(step, {
     kind: received ? "payment-received" : "request-ended",
     level: received || !wrongWay ? "info" : "warn",
@@ -396,17 +417,15 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
       } after ${tookMs} ms`
       : `Request for ${sats(ask.amountSat)} to ${nameOf(state, ask.peer)} ${
         wrongWay ? "was paid, but over another channel" : `ended unpaid: ${reason ?? ""}`
-      }`,
+      }${next}`,
     role: "payee",
     ...askFacts(ask),
     ...(reason === undefined ? {} : { reason: ask.answer?.paused ? "peer-paused" : ask.answer?.reason ?? reason }),
     details: { tookMs },
   });
   if (side === undefined || node === undefined) return;
-  if (side.ask === requestId) side.ask = undefined;
   if (!received) {
-    if (ask.connection !== undefined) failed(step, ask, side);
-    else hint(step, node);
+    if (ask.connection === undefined) hint(step, node);
     return;
   }
   side.failures = 0;
@@ -416,6 +435,13 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
   side.notBeforeMs = now.atMs + settingsOf(state, node, side.channel).minTimeBetweenPaymentsMs;
   if (ask.localSat !== undefined) side.rest = { localSat: ask.localSat, untilMs: now.atMs + longestRestMs };
   hint(step, node);
+}
+
+/** What the payee's operator can expect after a request that brought nothing. */
+function whatNext({ state, now }: Step, { answer }: Ask, side: Side): string {
+  const most = answer?.maxTokensSat === undefined ? "" : `; it would pay ${sats(answer.maxTokensSat)} now`;
+  const isOver = state.draining || answer?.paused === true;
+  return isOver ? most : `${most}; not asking again for ${formatSpan(side.notBeforeMs - now.atMs)}`;
 }
 
 /** Back off after a request that brought nothing. */

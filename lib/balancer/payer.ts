@@ -6,6 +6,7 @@ import { channelIds } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
 import type { NodePubkey } from "../domain/ids.ts";
 import { type RefuseReason, refuseSentence, toldReason } from "../domain/reasons.ts";
+import { formatSpan } from "../domain/span.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { decidePayment } from "../policy/payment.ts";
 import { invoiceTag, parseMemo } from "../protocol/memo.ts";
@@ -16,7 +17,7 @@ import { hasSuspects } from "./history.ts";
 import { channelName, nameOf, sats } from "./names.ts";
 import { applyChannels, facts, pollSoon, settingsOf, targetOf } from "./nodes.ts";
 import { isPause, pausedBy, wholePause } from "./pauses.ts";
-import { isStopped } from "./payments.ts";
+import { restingMs, stuckPayment, whyStopped } from "./payments.ts";
 import { countIgnored, hasProven, peerName } from "./peers.ts";
 import {
   type BalancerState,
@@ -144,8 +145,7 @@ function whyNotNow(step: Step, node: NodeState, peer: NodePubkey, side: Side | u
   if (!node.up) return "node-down";
   if (node.history.phase !== "read" || hasSuspects(state, node)) return "starting";
   if (!isOwn(state, peer) && lacksHistories(state)) return "rebuilding";
-  if (isStopped(step, peer)) return "peer-stopped";
-  return undefined;
+  return whyStopped(step, peer);
 }
 
 /** A list that is younger than the request, for all that wait: hundreds may come at once, and a list may take a second. */
@@ -319,19 +319,28 @@ function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply 
   const node = state.nodes[request.node];
   const side = node?.sides.get(message.channelPoint);
   if (side) side.refusals.left--;
-  const most = more.maxTokens === undefined ? "" : ` (at most ${sats(more.maxTokens)} now)`;
   tell(step, {
     kind: "request-refused",
     level: reason === "wrong-purpose" || reason === "known-hash" || reason === "wrong-destination" ? "warn" : "info",
-    message: `Refused ${nameOf(state, request.peer)} a payment of ${sats(message.tokens)}: ${
-      refuseSentence(reason)
-    }${most}`,
+    message: `Refused ${nameOf(state, request.peer)} a payment of ${sats(message.tokens)}: ${refuseSentence(reason)}${
+      whatElse(step, request.peer, reason, more)
+    }`,
     role: "payer",
     ...(node && side ? facts(node, side) : { peer: request.peer, channelPoint: message.channelPoint }),
     amountSat: message.tokens,
     requestId: message.requestId,
     reason,
   });
+}
+
+/** Until when it is so, or what to look at. */
+function whatElse(step: Step, peer: NodePubkey, reason: RefuseReason, { maxTokens, retryAfterMs }: Reply): string {
+  if (maxTokens !== undefined) return ` (at most ${sats(maxTokens)} now)`;
+  const stuck = reason === "peer-stuck" ? stuckPayment(step, peer) : undefined;
+  if (stuck !== undefined) return `; \`tightrope resolve ${stuck}\` shows how it stands`;
+  const restMs = reason === "peer-failing" ? restingMs(step, peer) : undefined;
+  if (restMs !== undefined) return `; possible again in ${formatSpan(restMs)}`;
+  return retryAfterMs === undefined ? "" : `; possible again within ${formatSpan(retryAfterMs)}`;
 }
 
 export function requestTimers(step: Step): void {

@@ -27,13 +27,24 @@ const cltvMarginBlocks = 40;
 const toleratedFailures = 3;
 
 /** A stuck payment or repeated failure stops only that remote node, and a stuck one only until it has ended. */
-export function isStopped({ state, now }: Step, peer: NodePubkey): boolean {
-  const trouble = state.troubles.get(peer);
-  if (trouble && now.atMs < trouble.untilMs) return true;
+export function whyStopped(step: Step, peer: NodePubkey): "peer-stuck" | "peer-failing" | undefined {
+  if (stuckPayment(step, peer) !== undefined) return "peer-stuck";
+  return restingMs(step, peer) === undefined ? undefined : "peer-failing";
+}
+
+export function stuckPayment({ state, now }: Step, peer: NodePubkey): PaymentHash | undefined {
   for (const open of openPaymentsOf(state)) {
-    if (open.peer === peer && (open.state === "unknown" || now.atMs - open.reservedAtMs > stuckMs)) return true;
+    if (open.peer !== peer) continue;
+    if (open.state === "unknown" || now.atMs - open.reservedAtMs > stuckMs) return open.paymentHash;
   }
-  return false;
+  return undefined;
+}
+
+/** How much longer paying to a node rests to which payments keep failing. */
+export function restingMs({ state, now }: Step, peer: NodePubkey): number | undefined {
+  const trouble = state.troubles.get(peer);
+  if (trouble === undefined || now.atMs >= trouble.untilMs) return undefined;
+  return trouble.untilMs - now.atMs;
 }
 
 function isPaused({ state }: Step, node: NodeState, { channelPoint }: LedgerPayment): boolean {

@@ -26,9 +26,9 @@ export const leaveReasons = {
   "peer-limit": "the other side pays at most less than minTransactionSize now",
   "request-open": "a request is open",
   "payment-open": "a payment of ours over this channel is open",
-  "too-soon": "the last payment was less than minTimeBetweenPayments ago",
+  "too-soon": "the last payment was less than minTimeBetweenPayments ago; the next one waits",
   resting: "a payment arrived; waiting for the node to report the new balance",
-  "backing-off": "the last request failed; waiting before the next",
+  "backing-off": "the last request failed; the next one waits",
 } as const;
 
 export type LeaveReason = keyof typeof leaveReasons;
@@ -63,7 +63,8 @@ export const refuseReasons = {
   "dry-run": ["this is a dry run", "busy"],
   "node-down": ["our own node is not reachable", "busy"],
   "rate-limited": ["requests for this channel come too fast", "busy"],
-  "peer-stopped": ["a payment to this node is stuck or keeps failing", "busy"],
+  "peer-stuck": ["a payment to this node hasn't ended", "busy"],
+  "peer-failing": ["payments to this node keep failing, and paying to it rests", "busy"],
   "request-open": ["a request of ours on this channel is open", "busy"],
   "payment-open": ["a payment of ours over this channel is open", "busy"],
   inactive: ["the channel is not active", "busy"],
@@ -88,8 +89,8 @@ export const refuseReasons = {
   "too-soon": ["the last attempt was less than minTimeBetweenPayments ago", "limit"],
   "too-many": ["maxTransactionsPerPeriod is reached", "limit"],
   "too-much": ["maxAmountPerPeriod would be exceeded", "limit"],
-  "net-outflow": ["maxNetOutflow with this node would be exceeded", "limit"],
-  "net-outflow-total": ["maxNetOutflowTotal would be exceeded", "limit"],
+  "net-outflow": ["maxNetOutflow with this node would be exceeded, until it has paid back or you raise it", "limit"],
+  "net-outflow-total": ["maxNetOutflowTotal would be exceeded, until others have paid back or you raise it", "limit"],
   "not-spendable": ["more than the channel can send above its reserve and fees", "balance"],
   "below-balance-point": ["our own share is not above our balance point", "balance"],
   "leaves-too-little": ["it would leave us further than half a deadzone below our balance point", "balance"],

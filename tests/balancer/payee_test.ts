@@ -138,7 +138,10 @@ Deno.test("an invoice paid over a parallel channel is no payment over this one",
   rogue.hello();
   await harness.runUntil(() => instance.told("request-ended").length === 1, 15_000);
   assert.deepEqual(instance.story, ["payee invoiced 400000", "payee cancelled 400000"]);
-  assert.match(instance.told("request-ended")[0]!.message, /was paid, but over another channel$/);
+  assert.match(
+    instance.told("request-ended")[0]!.message,
+    /was paid, but over another channel; not asking again for 7 s$/,
+  );
   assert.deepEqual(instance.view.positions, []);
   await harness.end();
 });
@@ -158,11 +161,20 @@ Deno.test("a settled invoice whose HTLCs the node doesn't name has brought its m
 Deno.test("failure backs off, and `retryAfterMs` is honoured up to an hour", async () => {
   const times: number[] = [];
   const wait: { retryAfterMs?: number } = {};
-  const { harness } = await scene((rogue, request, { atMs }) => {
+  const { harness, instance } = await scene((rogue, request, { atMs }) => {
     times.push(atMs);
     say(rogue, request, { reason: "limit", ...wait });
   });
-  await harness.run(100_000);
+  await harness.run(2_000);
+  assert.match(
+    instance.told("request-ended")[0]!.message,
+    /refused: its limits don't allow it now; not asking again for 7 s$/,
+  );
+  assert.match(
+    instance.told("decision").at(-1)!.message,
+    /the last request failed; the next one waits 7 s more \(400,000 sat\)$/,
+  );
+  await harness.run(98_000);
   const gaps = times.slice(1).map((atMs, index) => atMs - times[index]!);
   assert.ok(gaps.length >= 2 && gaps.every((gap, index) => gap > (index === 0 ? 5_000 : gaps[index - 1]!)), `${gaps}`);
   wait.retryAfterMs = 86_400_000;
@@ -170,17 +182,22 @@ Deno.test("failure backs off, and `retryAfterMs` is honoured up to an hour", asy
   await harness.run(3_600_000 * 2);
   assert.ok(times.length - before <= 3, `${times.length - before}`);
   assert.ok(times.length - before >= 2);
+  assert.match(instance.told("request-ended").at(-1)!.message, /; not asking again for 1 h$/);
   await harness.end();
 });
 
 Deno.test("`maxTokens` is kept to until the balances move", async () => {
   const asked: bigint[] = [];
-  const { harness, alice, point, mallory } = await scene((rogue, request) => {
+  const { harness, alice, point, mallory, instance } = await scene((rogue, request) => {
     asked.push(request.tokens);
     say(rogue, request, { reason: "balance", maxTokens: sat(50_000) });
   });
   await harness.run(15_000);
   assert.deepEqual(asked, [400_000n, 50_000n]);
+  assert.match(
+    instance.told("request-ended")[0]!.message,
+    /it can't send so much, or would lack it itself; it would pay 50,000 sat now; not asking again for 7 s$/,
+  );
   harness.shift(point, mallory, 1_000);
   const before = asked.length;
   await harness.runUntil(() => asked.length > before, 600_000);
@@ -309,7 +326,7 @@ Deno.test("the payee's operator reads why the other side didn't pay", async () =
   await harness.runUntil(() => payee.told("request-ended").length === 1, 60_000);
   assert.match(
     payee.told("request-ended")[0]!.message,
-    /^Request for .* to alice \(.*\) ended unpaid: refused: its limits don't allow it now$/,
+    /^Request for .* to alice \(.*\) ended unpaid: refused: its limits don't allow it now; not asking again for 7 s$/,
   );
   assert.equal(payee.told("request-ended")[0]!.reason, "limit");
   await harness.end();

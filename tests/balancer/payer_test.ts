@@ -262,7 +262,7 @@ Deno.test("limits count per node or per channel, as their id says", async () => 
 });
 
 Deno.test("a refusal for a limit says when to come back in whole minutes, and one for the balance how much would pass", async () => {
-  const { harness, point, rogue } = await scene();
+  const { harness, point, instance, rogue } = await scene();
   assert.equal(await rogue.answer(rogue.request(point, 10_000)), "paid");
   // What was paid may be asked for again at once, as far as the limits go.
   const soon = rogue.request(point, 10_000);
@@ -273,6 +273,10 @@ Deno.test("a refusal for a limit says when to come back in whole minutes, and on
   assert.equal(await rogue.answer(much), "balance");
   assert.equal(rogue.results(much)[0]!.maxTokens, 440_000n);
   assert.equal(rogue.results(much)[0]!.retryAfterMs, undefined);
+  assert.deepEqual(instance.told("request-refused").map(({ message }) => message.split(": ").at(-1)), [
+    "the last attempt was less than minTimeBetweenPayments ago; possible again within 1 min",
+    "it would leave us further than half a deadzone below our balance point (at most 440,000 sat now)",
+  ]);
   await harness.end();
 });
 
@@ -313,8 +317,12 @@ Deno.test("a payment that hangs is answered `unknown` after 60 s, stops only tha
   await harness.run(6_000);
   assert.deepEqual(instance.story, ["payer intent 50000"]);
   assert.equal(await rogue.answer(rogue.request(parallel, 50_000)), "busy");
-  assert.deepEqual(instance.reasons("request-refused"), ["payment-open", "peer-stopped"]);
+  assert.deepEqual(instance.reasons("request-refused"), ["payment-open", "peer-stuck"]);
   assert.deepEqual(instance.reasons("payment-unknown"), ["unanswered"]);
+  const { paymentHash } = instance.told("payment-started")[0]!;
+  assert.ok(
+    instance.told("request-refused")[1]!.message.endsWith(`; \`tightrope resolve ${paymentHash}\` shows how it stands`),
+  );
   assert.equal(await friend.answer(friend.request(other, 50_000)), "paid");
   harness.network.run((network) => network.thawNode(rogue.node));
   await harness.run(70_000);
@@ -465,6 +473,9 @@ Deno.test("three failures in a row rest paying to that node, and the operator is
   assert.equal(instance.told("payment-failed").length, 6);
   await harness.run(70_000);
   assert.equal(await rogue.answer(rogue.request(point, 10_000)), "paid");
-  assert.deepEqual(instance.reasons("request-refused"), ["peer-stopped", "peer-stopped"]);
+  assert.deepEqual(instance.reasons("request-refused"), ["peer-failing", "peer-failing"]);
+  for (const { message } of instance.told("request-refused")) {
+    assert.match(message, /rests; possible again in \d+ s$/);
+  }
   await harness.end();
 });
