@@ -238,6 +238,7 @@ function start(step: Step, { transactions, pauses }: Extract<BalancerEvent, { ki
   );
   startClock(step);
   forgetSettled(state.ledger, now.atMs - longestPeriodMs(state.config.limits));
+  for (const { node, alias } of state.ledger.statements.values()) state.aliases.set(node, alias);
   const payments = openPayments(state.ledger);
   // Never sent again: LND is asked how each one stands.
   for (const payment of payments) resumePayment(step, payment);

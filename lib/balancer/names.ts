@@ -7,12 +7,20 @@ import { type BalancerState, nodeByPubkey } from "./state.ts";
 
 /** `bob (03ab12cd…)`: an alias is anybody's word, the key isn't. */
 export function nameOf(state: BalancerState, pubkey: NodePubkey): string {
-  const own = nodeByPubkey(state, pubkey)?.info?.alias;
-  let alias = own;
-  for (const peer of state.peers.values()) alias ??= peer.nodes.get(pubkey)?.alias;
   const short = `${pubkey.slice(0, 8)}…`;
-  const shown = cleanAlias(alias ?? "");
+  const shown = cleanAlias(aliasOf(state, pubkey));
   return shown === "" ? short : `${shown} (${short})`;
+}
+
+/** What a node calls itself, or last did; may be empty. */
+export function aliasOf(state: BalancerState, pubkey: NodePubkey): string {
+  const own = nodeByPubkey(state, pubkey)?.info?.alias;
+  if (own !== undefined) return own;
+  for (const peer of state.peers.values()) {
+    const alias = peer.nodes.get(pubkey)?.alias;
+    if (alias !== undefined) return alias;
+  }
+  return state.aliases.get(pubkey) ?? "";
 }
 
 /** An alias without control characters, and short. */

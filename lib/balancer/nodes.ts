@@ -207,8 +207,9 @@ export function refreshShared(step: Step, node: NodeState, remote?: NodePubkey):
   for (const side of node.sides.values()) {
     if (remote !== undefined && side.channel.remotePubkey !== remote) continue;
     const peer = sessionFor(step.state, side.channel.remotePubkey);
-    const network = peer?.nodes.get(side.channel.remotePubkey)?.network;
-    const shared = peer !== undefined && network === node.info?.network;
+    const introduced = peer?.nodes.get(side.channel.remotePubkey);
+    if (introduced) step.state.aliases.set(introduced.pubkey, introduced.alias);
+    const shared = introduced !== undefined && introduced.network === node.info?.network;
     if (shared === side.shared) continue;
     side.shared = shared;
     side.told = undefined;

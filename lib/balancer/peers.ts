@@ -209,19 +209,20 @@ function receiveMessage(
   switch (message.type) {
     case "hello":
       return receiveHello(step, peer, message, handlers);
-    case "bye":
+    case "bye": {
       peer.waitingHellos.delete(message.publicKey);
+      const name = nameOf(step.state, message.publicKey);
       if (peer.nodes.delete(message.publicKey)) {
-        const name = nameOf(step.state, message.publicKey);
         tellOfNode(step, peer, {
           kind: "node-left",
           level: "info",
-          message: `${name} was withdrawn`,
+          message: `${name} was withdrawn by its instance`,
           peer: message.publicKey,
         });
         handlers.membersChanged(step, message.publicKey);
       }
       return;
+    }
     case "payInvoice":
       return handlers.payInvoice(step, peer, message);
     case "paymentResult":

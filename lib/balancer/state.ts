@@ -66,6 +66,8 @@ export interface BalancerState {
   readonly appends: Map<number, AppendPurpose>;
   readonly nodes: NodeState[];
   readonly peers: Map<ConnectionId, PeerSession>;
+  /** What the other nodes of our channels last called themselves: they have a name while they are away, too. */
+  readonly aliases: Map<NodePubkey, string>;
   /** Our requests: open invoices of ours. */
   readonly asks: Map<RequestId, Ask>;
   /** Requests to us that are being looked into. */
@@ -405,6 +407,7 @@ export function createState(config: BalancerConfig): BalancerState {
     appends: new Map(),
     nodes: Array.from({ length: config.nodeCount }, (_, ref) => createNode(ref)),
     peers: new Map(),
+    aliases: new Map(),
     asks: new Map(),
     requests: new Map(),
     payments: new Map(),

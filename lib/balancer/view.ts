@@ -5,9 +5,10 @@ import type { ChannelPoint, NodePubkey, RequestId, ShortChannelId, SwarmKey } fr
 import { remainingSat } from "../policy/budget.ts";
 import { askingSat, shareOf, totalSat } from "../policy/share.ts";
 import { evenWallMsOf } from "./clocks.ts";
+import { aliasOf } from "./names.ts";
 import { settingsOf, targetOf } from "./nodes.ts";
 import { wholePause } from "./pauses.ts";
-import { type BalancerState, isOwn, nodeByPubkey, type NodeState, type Side } from "./state.ts";
+import { type BalancerState, isOwn, type NodeState, type Side } from "./state.ts";
 
 /** What the balancer knows and thinks now, for screens, status and metrics. Plain data. */
 export interface BalancerView {
@@ -152,14 +153,4 @@ function* viewRequests(state: BalancerState): Generator<RequestView> {
     const { node, peer, channelPoint, amountSat, requestId } = entry;
     yield { role: "payer", node, peer, channelPoint, amountSat, requestId, phase, startedAtMs };
   }
-}
-
-function aliasOf(state: BalancerState, pubkey: NodePubkey): string {
-  const own = nodeByPubkey(state, pubkey)?.info?.alias;
-  if (own !== undefined) return own;
-  for (const peer of state.peers.values()) {
-    const alias = peer.nodes.get(pubkey)?.alias;
-    if (alias !== undefined) return alias;
-  }
-  return "";
 }
