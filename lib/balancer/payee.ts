@@ -30,8 +30,8 @@ import {
 } from "./state.ts";
 import { append, backOffMs, call, send, type Step, tell, tellSparingly } from "./step.ts";
 
-/** The payer answers within this time or says `unknown`; then the invoice is cancelled. */
-const answerTimeoutMs = 60_000;
+/** The payer answers within 60 s or says `unknown`, which takes a moment to arrive; then the invoice is cancelled. */
+const answerTimeoutMs = 65_000;
 /** How long an invoice could be paid if cancelling it failed; room for clocks that differ. */
 const invoiceExpirySec = 600;
 /** The payer looks into one request per channel and 5 s. */
@@ -497,7 +497,12 @@ export function payeeTimers(step: Step): void {
   for (const ask of step.state.asks.values()) {
     if (ask.phase !== "open") continue;
     if (ask.cancelReason === undefined && step.now.atMs >= ask.deadlineAtMs) {
-      cancelAsk(step, ask, "the payer didn't pay in time");
+      const isUnknown = ask.answer?.reason === "unknown";
+      cancelAsk(
+        step,
+        ask,
+        isUnknown ? "the payer doesn't know yet whether it has paid" : "the payer didn't pay in time",
+      );
     } else if (mayRetry(step.state, ask) && step.now.atMs >= ask.retryAtMs!) {
       ask.retryAtMs = undefined;
       lookAt(step, ask);

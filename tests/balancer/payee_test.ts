@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { EventRecord } from "../../lib/audit/record.ts";
 import { sat } from "../../lib/domain/amounts.ts";
 import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
 import { isRefusal } from "../../lib/lightning/sim/model.ts";
@@ -85,7 +86,7 @@ Deno.test("a payment without an answer is found by the HTLC that brings it", asy
 
 Deno.test("a payer that only says that it paid is not believed", async () => {
   const { harness, instance } = await scene((rogue, request) => say(rogue, request, { confirmed: true }));
-  await harness.run(59_000);
+  await harness.run(64_000);
   assert.deepEqual(instance.story, ["payee invoiced 400000"]);
   await harness.run(3_000);
   assert.deepEqual(instance.story.slice(0, 2), ["payee invoiced 400000", "payee cancelled 400000"]);
@@ -329,5 +330,19 @@ Deno.test("the payee's operator reads why the other side didn't pay", async () =
     /^Request for .* to alice \(.*\) ended unpaid: refused: its limits don't allow it now; not asking again for 7 s$/,
   );
   assert.equal(payee.told("request-ended")[0]!.reason, "limit");
+  await harness.end();
+});
+
+Deno.test("a payer that doesn't know yet whether it has paid is heard before its time is up", async () => {
+  const harness = new Harness();
+  const [alice, bob] = [harness.node("alice"), harness.node("bob")];
+  harness.channel(alice, bob, 1_003_470, 100_000);
+  harness.instance({ nodes: [alice] });
+  const payee = harness.instance({ nodes: [bob] });
+  harness.network.run((network) => network.failNextAttempts(alice, 1, 150_000));
+  await harness.runUntil(() => payee.told("request-ended").length === 1, 80_000);
+  const [{ message, reason }] = payee.told("request-ended") as [EventRecord];
+  assert.match(message, /ended unpaid: the payer doesn't know yet whether it has paid; not asking again for /);
+  assert.equal(reason, "unknown");
   await harness.end();
 });
