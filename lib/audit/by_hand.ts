@@ -8,6 +8,16 @@ export function reasonByHand(lndSays: string): string {
   return `${byHand}; LND: ${lndSays}`;
 }
 
+export function isByHand(reason: string | undefined): boolean {
+  return reason?.startsWith(byHand) === true;
+}
+
+/** The same for people. */
+export function tellLnd(view: { readonly kind: string; readonly why?: string }): string {
+  if (view.kind === unasked) return `LND couldn't be asked (${view.why})`;
+  return view.kind === "not-found" ? "LND knows no such payment" : `LND says: ${view.kind}`;
+}
+
 /** What the paying node said, in the words of the record. */
 export function sayLnd(view: { readonly kind: string; readonly why?: string }): string {
   return view.kind === unasked ? `${unasked} (${view.why})` : view.kind;

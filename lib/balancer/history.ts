@@ -116,9 +116,11 @@ function noteRebuilt(step: Step, node: NodeState): void {
   tell(step, {
     kind: "warning",
     level: count === 0 ? "info" : "warn",
-    message: `The log was repaired: ${nodeName(step.state, node)} lists ${count} payments to rebalance (${
-      sats(amountSat)
-    }) that it had lost. They count as spent; what was received meanwhile isn't known`,
+    message: count === 0
+      ? `The log was begun anew and lacks none of the payments to rebalance that ${nodeName(step.state, node)} lists`
+      : `The log was begun anew: ${nodeName(step.state, node)} lists payments to rebalance that it lacked: ${count} (${
+        sats(amountSat)
+      }). They count as spent; what was received meanwhile isn't known`,
     node: node.info.pubkey,
   });
 }
@@ -140,8 +142,10 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   const { paymentHash, status, memo } = payment;
   if (!memo.startsWith(memoPrefix)) return;
   const known = state.ledger.paidHashes.get(paymentHash);
-  if (known === undefined) return addForeign(step, node, payment, status);
-  if (known === "failed" && isAnother(state, payment)) return addForeign(step, node, payment, status);
+  if (known === undefined) return addForeign(step, node, payment, status, unknownToLog);
+  if (known === "failed" && isAnother(state, payment)) {
+    return addForeign(step, node, payment, status, "with the hash of one that had failed before");
+  }
   if (contradicts(known, status)) return suspect(step, node, payment);
   const entry = state.ledger.payments.get(paymentHash);
   if (known === "settled" && status.kind === "settled" && entry && !entry.foreign) {
@@ -218,10 +222,21 @@ export function onVerified(step: Step, paymentHash: PaymentHash, reply: NodeRepl
   const said = reply.value.kind === "in-flight" ? "under way" : reply.value.kind;
   tripBreaker(step, `the log has the payment ${paymentHash} as ${known} and LND as ${said}`);
   // What LND counts as paid, or may yet, counts here too.
-  if (known === "failed") addForeign(step, state.nodes[suspect.node]!, suspect.payment, reply.value);
+  if (known !== "failed") return;
+  addForeign(step, state.nodes[suspect.node]!, suspect.payment, reply.value, "which our log has as failed");
 }
 
-function addForeign(step: Step, node: NodeState, payment: PaymentSummary, status: PaymentStatus): void {
+/** Of a payment that LND lists. */
+const unknownToLog = "and our log doesn't know of it: a second daemon, or a log restored from a backup?";
+
+/** @param remark what our log has of it, for the operator */
+function addForeign(
+  step: Step,
+  node: NodeState,
+  payment: PaymentSummary,
+  status: PaymentStatus,
+  remark: string,
+): void {
   const { state } = step;
   const { paymentHash, destination } = payment;
   if (status.kind !== "settled" && status.kind !== "in-flight") return;
@@ -252,9 +267,9 @@ function addForeign(step: Step, node: NodeState, payment: PaymentSummary, status
     kind: "warning",
     // Hundreds may be missing after a repair; they are told of together.
     level: rebuilding ? "debug" : "warn",
-    message:
-      `${nodeName(state, node)} has paid ${nameOf(state, destination)} ${sats(amountSat)} to rebalance, and our ` +
-      "log doesn't know of it: a second daemon, or a log restored from a backup? It counts as spent",
+    message: `${nodeName(state, node)} ${record.pending ? "is paying" : "has paid"} ${nameOf(state, destination)} ${
+      sats(amountSat)
+    } to rebalance, ${remark}${remark.endsWith("?") ? "" : "."} It counts as spent`,
     role: "payer",
     ...{ node: node.info.pubkey, peer: destination, paymentHash, amountSat },
     ...(side ? { channelPoint: side.channel.channelPoint, channelId: side.channel.shortChannelId } : {}),

@@ -133,6 +133,7 @@ export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers
   node.pollTookMs = step.now.atMs - node.polledAtMs;
   if (!node.up) return;
   if (reply.ok && reply.method === "listChannels") {
+    if (node.pollFailed) tellListsAgain(step, node);
     node.pollFailed = false;
     applyChannels(step, node, reply.value);
     handlers.listed(step, node);
@@ -150,6 +151,15 @@ export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers
   if (node.pollAgain) return pollSoon(step, node, hintSpacingMs);
   const followUp = unsettledAnywhere(node) ? followUpMs[node.followUps++] : undefined;
   pollSoon(step, node, Math.min(followUp ?? Infinity, untilRetryMs(step, node)));
+}
+
+function tellListsAgain(step: Step, node: NodeState): void {
+  tell(step, {
+    kind: "warning",
+    level: "info",
+    message: `${nodeName(step.state, node)} lists its channels again`,
+    ...(node.info ? { node: node.info.pubkey } : {}),
+  });
 }
 
 /** When the first wait after a failed request ends: the channel is looked at then, not at the poll after it. */

@@ -261,7 +261,9 @@ export function onPaymentResult(step: Step, peer: PeerSession, result: PaymentRe
     retryAfterMs: result.retryAfterMs,
     maxTokensSat: result.maxTokens,
   };
-  const why = ask.answer.paused ? "its operator has paused it" : result.reason && toldSentences[result.reason];
+  const why = ask.answer.paused
+    ? "it is paused on its side, until its operator resumes"
+    : result.reason && toldSentences[result.reason];
   const said = result.confirmed ? "paid" : `not paid: ${why ?? "no reason given"}`;
   tell(step, {
     kind: "message-received",
@@ -399,12 +401,14 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
   const node = nodeByPubkey(state, ask.node);
   const side = sideOf(state, ask.node, ask.channelPoint);
   const received = record.kind === "received";
+  // When one of an earlier run was begun isn't known.
+  const isOfThisRun = ask.connection !== undefined;
   const tookMs = Math.round(now.atMs - ask.startedAtMs);
   const reason = record.kind === "cancelled" ? record.reason : undefined;
   const wrongWay = reason === settledElsewhere;
   if (side?.ask === requestId) side.ask = undefined;
   let next = "";
-  if (!received && side !== undefined && ask.connection !== undefined) {
+  if (!received && side !== undefined && isOfThisRun) {
     failed(step, ask, side);
     next = whatNext(step, ask, side);
   }
@@ -414,18 +418,18 @@ export function onAskEnded(step: Step, requestId: RequestId, record: Transaction
     message: received
       ? `Received ${sats(ask.amountSat)} from ${nameOf(state, ask.peer)} over ${
         side ? channelName(side.channel) : "a closed channel"
-      } after ${tookMs} ms`
+      }${isOfThisRun ? ` after ${tookMs} ms` : ""}`
       : `Request for ${sats(ask.amountSat)} to ${nameOf(state, ask.peer)} ${
         wrongWay ? "was paid, but over another channel" : `ended unpaid: ${reason ?? ""}`
       }${next}`,
     role: "payee",
     ...askFacts(ask),
     ...(reason === undefined ? {} : { reason: ask.answer?.paused ? "peer-paused" : ask.answer?.reason ?? reason }),
-    details: { tookMs },
+    ...(isOfThisRun ? { details: { tookMs } } : {}),
   });
   if (side === undefined || node === undefined) return;
   if (!received) {
-    if (ask.connection === undefined) hint(step, node);
+    if (!isOfThisRun) hint(step, node);
     return;
   }
   side.failures = 0;

@@ -168,7 +168,7 @@ export function onRequestChannels(step: Step, ids: readonly number[], node: Node
   const fresh = new Map(channels?.map((channel) => [channel.channelPoint, channel]));
   for (const request of waiting) {
     if (channels === undefined) {
-      refuse(step, request, "node-failed");
+      refuse(step, request, "node-failed", {}, whyFailed(reply));
       continue;
     }
     request.channel = fresh.get(request.message.channelPoint) ?? "gone";
@@ -182,7 +182,9 @@ export function onRequestInvoice(step: Step, id: number, node: NodeState, reply:
   if (request === undefined) return;
   if (!reply.ok || reply.method !== "decodeInvoice") {
     const isInvoice = reply.ok || reply.kind !== "invalid-invoice";
-    return refuse(step, request, isInvoice ? "node-failed" : "undecodable-invoice");
+    return isInvoice
+      ? refuse(step, request, "node-failed", {}, whyFailed(reply))
+      : refuse(step, request, "undecodable-invoice");
   }
   request.invoice = reply.value;
   const { paymentHash } = reply.value;
@@ -196,7 +198,7 @@ export function onRequestInvoice(step: Step, id: number, node: NodeState, reply:
 export function onRequestHash(step: Step, id: number, node: NodeState, reply: NodeReply): void {
   const request = step.state.requests.get(id);
   if (request === undefined) return;
-  if (!reply.ok || reply.method !== "trackPayment") return refuse(step, request, "node-failed");
+  if (!reply.ok || reply.method !== "trackPayment") return refuse(step, request, "node-failed", {}, whyFailed(reply));
   if (reply.value.kind !== "not-found") return refuse(step, request, "known-hash");
   request.isNew = true;
   decide(step, request, node);
@@ -307,7 +309,12 @@ function reserve(step: Step, request: Request, node: NodeState, side: Side, ownP
   append(step, record, { kind: "intent", paymentHash }, true);
 }
 
-function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply = {}): void {
+function whyFailed(reply: NodeReply): string {
+  return reply.ok ? "" : `: ${reply.message}${reply.remedy === "" ? "" : `. ${reply.remedy}`}`;
+}
+
+/** @param why what our own node said, after the reason's sentence */
+function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply = {}, why = ""): void {
   const { state } = step;
   const { message } = request;
   state.requests.delete(request.id);
@@ -322,9 +329,9 @@ function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply 
   tell(step, {
     kind: "request-refused",
     level: reason === "wrong-purpose" || reason === "known-hash" || reason === "wrong-destination" ? "warn" : "info",
-    message: `Refused ${nameOf(state, request.peer)} a payment of ${sats(message.tokens)}: ${refuseSentence(reason)}${
-      whatElse(step, request.peer, reason, more)
-    }`,
+    message: `Refused ${nameOf(state, request.peer)} a payment of ${sats(message.tokens)}: ${
+      refuseSentence(reason)
+    }${why}${whatElse(step, request.peer, reason, more)}`,
     role: "payer",
     ...(node && side ? facts(node, side) : { peer: request.peer, channelPoint: message.channelPoint }),
     amountSat: message.tokens,
@@ -346,7 +353,7 @@ function whatElse(step: Step, peer: NodePubkey, reason: RefuseReason, { maxToken
 export function requestTimers(step: Step): void {
   const { state, now } = step;
   for (const request of [...state.requests.values()]) {
-    if (now.atMs >= request.answerByMs) refuse(step, request, "node-failed");
+    if (now.atMs >= request.answerByMs) refuse(step, request, "node-failed", {}, ": it says nothing");
   }
 }
 

@@ -1,11 +1,12 @@
+import { isByHand } from "../audit/by_hand.ts";
 import { forgetSettled, type LedgerPayment, unknownToLnd } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { longestPeriodMs } from "../config/settings.ts";
 import { type Msat, type Sat, sat, satToMsat } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
-import type { NodePubkey, PaymentHash } from "../domain/ids.ts";
-import type { PaymentStatus } from "../domain/payment.ts";
+import { formatShortChannelId, type NodePubkey, type PaymentHash } from "../domain/ids.ts";
+import { failureSentences, type PaymentStatus } from "../domain/payment.ts";
 import { toldReason } from "../domain/reasons.ts";
 import { type NodeReply, noFee } from "../lightning/node.ts";
 import { notFoundGraceMs } from "../policy/resolve.ts";
@@ -62,7 +63,8 @@ export function onIntentRecorded(step: Step, paymentHash: PaymentHash): void {
   // Nothing was sent yet, so that giving up here is safe: the disk was slow, or the operator or the breaker stopped us.
   const late = payment.asker === undefined || now.atMs >= payment.asker.answerByMs;
   if (!node || node.cloned || late || state.draining || isPaused(step, node, entry)) {
-    return endPayment(step, payment, { kind: "failed", reason: "not sent", released: true });
+    const reason = "nothing was sent: it was stopped just before, or the disk was slow";
+    return endPayment(step, payment, { kind: "failed", reason, released: true });
   }
   payment.phase = "paying";
   const request = {
@@ -246,7 +248,7 @@ function whatIsWrong(
     if (hop.pubkey !== payment.peer) return `went to another node (${hop.pubkey})`;
     // Of a channel that was closed since, only the id in the record is left; LND may name it by an alias.
     if (ids.length > 0 && !ids.includes(hop.channelId) && hop.channelId !== entry.channelId) {
-      return `went over another channel (${hop.channelId})`;
+      return `went over another channel (${formatShortChannelId(hop.channelId)})`;
     }
   }
   return undefined;
@@ -294,16 +296,18 @@ function noteFailure(step: Step, peer: NodePubkey): void {
   const over = failures - toleratedFailures + 1;
   const untilMs = over < 1 ? step.now.atMs : step.now.atMs + backOffMs(step, over, 60_000, 3_600_000);
   step.state.troubles.set(peer, { failures, untilMs });
-  if (over === 1) {
-    tell(step, {
-      kind: "warning",
-      level: "warn",
-      message: `${failures} payments to ${
-        nameOf(step.state, peer)
-      } failed in a row: paying to it rests for a minute, then longer`,
-      peer,
-    });
-  }
+}
+
+/** Once, when paying to a node begins to rest. */
+function tellRest(step: Step, peer: NodePubkey): void {
+  if (step.state.troubles.get(peer)?.failures !== toleratedFailures) return;
+  tell(step, {
+    kind: "warning",
+    level: "warn",
+    message: `${toleratedFailures} payments to ${nameOf(step.state, peer)} failed in a row: paying to it rests for a ` +
+      "minute, then longer",
+    peer,
+  });
 }
 
 /** The outcome is on disk: the payee may hear of it, and the reservation is settled or released. */
@@ -311,6 +315,7 @@ export function onPaymentEnded(step: Step, paymentHash: PaymentHash, record: Tra
   const { state, now } = step;
   const payment = state.payments.get(paymentHash);
   invariant(payment?.phase === "ending", "a payment ended that wasn't ending");
+  const name = nameOf(state, payment.peer);
   const tookMs = Math.round(now.atMs - payment.startedAtMs);
   state.payments.delete(paymentHash);
   if (record.kind === "settled") {
@@ -321,10 +326,10 @@ export function onPaymentEnded(step: Step, paymentHash: PaymentHash, record: Tra
     if (side) side.evaluatedAtMs = undefined;
     tell(step, {
       kind: "payment-settled",
-      level: "info",
-      message: `Paid ${nameOf(state, payment.peer)} ${sats(record.amountSat)} from ${
-        nameOf(state, payment.node)
-      } in ${tookMs} ms`,
+      level: isByHand(record.reason) ? "debug" : "info",
+      message: isByHand(record.reason)
+        ? `The payment of ${sats(record.amountSat)} to ${name} counts as settled by the operator's word`
+        : `Paid ${name} ${sats(record.amountSat)} from ${nameOf(state, payment.node)} in ${tookMs} ms`,
       ...paymentFacts(record),
       feeMsat: record.feeMsat,
       details: { tookMs },
@@ -333,14 +338,23 @@ export function onPaymentEnded(step: Step, paymentHash: PaymentHash, record: Tra
     answerPayment(step, payment, { reason: toldReason("payment-failed") });
     tell(step, {
       kind: "payment-failed",
-      level: "warn",
-      message: `The payment of ${sats(record.amountSat)} to ${nameOf(state, payment.peer)} failed: ${record.reason}`,
+      level: isByHand(record.reason) ? "debug" : "warn",
+      message: `The payment of ${sats(record.amountSat)} to ${name} ` +
+        (isByHand(record.reason)
+          ? "counts as failed by the operator's word"
+          : `failed: ${failureSentence(record.reason)}`),
       ...paymentFacts(record),
       reason: record.reason,
     });
+    tellRest(step, payment.peer);
   }
   const node = nodeByPubkey(state, payment.node);
   if (node) hint(step, node);
+}
+
+function failureSentence(reason: string): string {
+  const known: Readonly<Record<string, string>> = failureSentences;
+  return known[reason] ?? reason;
 }
 
 /** A payment of an earlier run: LND is asked how it stands, and nothing is ever sent again. */
@@ -355,7 +369,7 @@ export function resumePayment(step: Step, entry: LedgerPayment): void {
     outgoingChannelId: undefined,
     phase: "tracking",
     asker: undefined,
-    startedAtMs: step.now.atMs,
+    startedAtMs: entry.reservedAtMs,
     rejected: undefined,
     trackedSinceMs: step.now.atMs,
     trackAtMs: step.now.atMs,

@@ -331,7 +331,7 @@ function notePauses(
       peer,
       pubkey,
       after.paused,
-      after.paused ? `${name} is paused by its operator` : `${name} goes on`,
+      after.paused ? `${name} is paused on its side, until its operator resumes` : `${name} goes on`,
     );
   }
   const channels = step.state.nodes.flatMap((node) => [...node.sides.values()])
@@ -584,10 +584,10 @@ export function peerTimers(step: Step, handlers: PeerHandlers): void {
     tell(step, {
       kind: "requests-ignored",
       level: "warn",
-      message: `In the last minute ${ignored.requests} messages came too fast or too broken to look into` +
-        (ignored.strangers === 0 ? "" : `; ${ignored.strangers} connections didn't know the secret`) +
-        (ignored.forgeries === 0 ? "" : `; ${ignored.forgeries} statements of account weren't signed by their node`) +
-        (ignored.untold === 0 ? "" : `; ${ignored.untold} comings and goings were too many to tell`),
+      message: `Messages too fast or too broken to look into in the last minute: ${ignored.requests}` +
+        (ignored.strangers === 0 ? "" : `; connections that didn't know the secret: ${ignored.strangers}`) +
+        (ignored.forgeries === 0 ? "" : `; statements of account not signed by their node: ${ignored.forgeries}`) +
+        (ignored.untold === 0 ? "" : `; comings and goings too many to tell: ${ignored.untold}`),
       details: {
         requests: ignored.requests,
         strangers: ignored.strangers,

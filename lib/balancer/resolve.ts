@@ -1,4 +1,4 @@
-import { sayLnd } from "../audit/by_hand.ts";
+import { sayLnd, tellLnd } from "../audit/by_hand.ts";
 import { resolutionOf } from "../audit/resolution.ts";
 import { unreachable } from "../domain/errors.ts";
 import type { PaymentHash } from "../domain/ids.ts";
@@ -15,7 +15,7 @@ export function onResolve(step: Step, paymentHash: PaymentHash, as: ResolveAs): 
   const why = whyNotNow(step, paymentHash);
   if (why !== undefined) return refuse(step, paymentHash, as, why);
   const node = nodeByPubkey(state, state.payments.get(paymentHash)!.node);
-  if (!node?.up) return decide(step, paymentHash, as, { kind: "unreachable", why: "it is not reachable" });
+  if (!node?.up) return decide(step, paymentHash, as, { kind: "unreachable", why: "it is down" });
   call(step, node.ref, { method: "trackPayment", args: [paymentHash] }, { kind: "resolve", paymentHash, as });
 }
 
@@ -55,7 +55,7 @@ function decide(step: Step, paymentHash: PaymentHash, as: ResolveAs, view: LndVi
     level: "warn",
     message: `Resolved by the operator's hand: the payment of ${sats(entry.amountSat)} to ${
       nameOf(state, entry.peer)
-    } counts as ${as}; LND says: ${says}`,
+    } counts as ${as}; ${tellLnd(view)}`,
     role: "payer",
     ...{ node: entry.node, peer: entry.peer, paymentHash, amountSat: entry.amountSat },
     ...(entry.channelPoint === undefined ? {} : { channelPoint: entry.channelPoint }),

@@ -16,6 +16,16 @@ export type PaymentFailure =
   | "canceled"
   | "error";
 
+/** The same for people. */
+export const failureSentences: Readonly<Record<PaymentFailure, string>> = {
+  "no-route": "LND found no way over that channel without a fee",
+  "insufficient-balance": "LND can't send so much over that channel now, or its peer is offline",
+  "incorrect-details": "the other node refused it (its invoice was cancelled, perhaps)",
+  timeout: "it came back, and the time for it was over",
+  canceled: "it was cancelled in LND",
+  error: "LND had an error, which its own log tells",
+};
+
 /** What a node knows of one of its own outgoing payments (lnrpc.Payment). */
 export type PaymentStatus =
   /** Ended. `routes`: the hops of every HTLC that succeeded. */

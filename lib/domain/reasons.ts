@@ -12,7 +12,7 @@ export const leaveReasons = {
   paused: "paused by the operator",
   "node-paused": "its node is paused by the operator",
   "channel-paused": "this channel is paused by the operator",
-  "peer-paused": "the other side's operator has paused it",
+  "peer-paused": "the other side has paused it, until its operator resumes",
   "dry-run": "would ask, but this is a dry run",
   cloned: "another instance speaks for our own node: this node is paused until the operator resumes",
   draining: "the program is stopping",
@@ -43,7 +43,7 @@ export const toldSentences: Readonly<Record<ToldReason, string>> = {
   busy: "it can't just now",
   limit: "its limits don't allow it now",
   balance: "it can't send so much, or would lack it itself",
-  failed: "the payment failed",
+  failed: "the payment, or its own node, failed",
   unknown: "it doesn't know yet whether it has paid",
 };
 
@@ -94,7 +94,7 @@ export const refuseReasons = {
   "not-spendable": ["more than the channel can send above its reserve and fees", "balance"],
   "below-balance-point": ["our own share is not above our balance point", "balance"],
   "leaves-too-little": ["it would leave us further than half a deadzone below our balance point", "balance"],
-  "node-failed": ["our own node didn't answer", "failed"],
+  "node-failed": ["our own node gave no answer that could be used", "failed"],
   "payment-failed": ["the payment failed", "failed"],
   unanswered: ["the payment hasn't ended yet", "unknown"],
 } as const satisfies Record<string, readonly [string, ToldReason]>;

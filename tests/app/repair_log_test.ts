@@ -48,7 +48,7 @@ for (const [name, lose] of Object.entries(losses)) {
     assert.match(whole.stdout, /There is nothing to repair$/);
 
     const again = cluster.start(config);
-    await again.event({ kind: "warning", message: /The log was repaired: alice .* lists 1 payments/ });
+    await again.event({ kind: "warning", message: /The log was begun anew: alice .* that it lacked: 1 \(/ });
     const { localSat } = cluster.run((network) => network.channel(bob.pubkey, point))!;
     cluster.run((network) => network.shift(point, bob.pubkey, (localSat - 100_000n) * 1_000n as never));
     await again.event({ kind: "request-refused", reason: "too-many" });

@@ -49,7 +49,7 @@ Deno.test("the other side's operator reads which channel was paused, and that it
   assert.match(b.told("peer-resumed")[0]!.message, /^alice \(.*\) has resumed channel 472x1x0$/);
   a.pause();
   await harness.run(7_000);
-  assert.match(b.told("peer-paused")[1]!.message, /^alice \(.*\) is paused by its operator$/);
+  assert.match(b.told("peer-paused")[1]!.message, /^alice \(.*\) is paused on its side, until its operator resumes$/);
   await harness.end();
 });
 

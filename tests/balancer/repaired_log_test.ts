@@ -87,9 +87,9 @@ Deno.test("after a repair nothing is paid before the node's list was read, over 
   refusing = false;
   await harness.run(120_000);
   assert.equal(await ask(10_000), "paid");
-  const warnings = instance.told("warning").filter(({ message }) => /had lost|doesn't know of it/.test(message));
+  const warnings = instance.told("warning").filter(({ message }) => /it lacked|doesn't know of it/.test(message));
   assert.deepEqual(warnings.map(({ level }) => level), ["debug", "debug", "warn"]);
-  assert.match(warnings[2]!.message, /lists 2 payments to rebalance \(80,000 sat\)/);
+  assert.match(warnings[2]!.message, /lists payments to rebalance that it lacked: 2 \(80,000 sat\)/);
   await harness.end();
 });
 

@@ -1,6 +1,6 @@
 import type { Ledger, LedgerPayment } from "../../audit/ledger.ts";
 import type { LogRecord } from "../../audit/record.ts";
-import { sayLnd } from "../../audit/by_hand.ts";
+import { sayLnd, tellLnd } from "../../audit/by_hand.ts";
 import { isResolveWaiting, requestResolve, withdrawResolve } from "../../audit/resolve_file.ts";
 import type { Config } from "../../config/config.ts";
 import { type DataPaths, dataPaths } from "../../config/data_paths.ts";
@@ -200,7 +200,7 @@ async function end(config: Config, entry: LedgerPayment, as: ResolveAs, view: Ln
       level: "warn",
       message: `Resolved by the operator's hand while Tightrope didn't run: the payment of ${
         formatSat(amountSat)
-      } sat counts as ${as}; LND says: ${lndSays}`,
+      } sat counts as ${as}; ${tellLnd(view)}`,
       role: "payer",
       ...{ node, peer, paymentHash, amountSat },
       ...(channelPoint === undefined ? {} : { channelPoint }),
