@@ -10,7 +10,7 @@ export type Line = Readonly<Record<string, unknown>>;
 export const patienceMs = 60_000;
 
 /** What `deno task start` runs, with whatever rights that grants. */
-function startArgs(): readonly string[] {
+export function startArgs(): readonly string[] {
   const { tasks } = JSON.parse(Deno.readTextFileSync(new URL("deno.json", root)));
   const [command, ...args] = (tasks.start.command as string).split(" ");
   if (command !== "deno" || args.pop() !== "main.ts") throw new Error("the task start doesn't run main.ts");

@@ -1,6 +1,6 @@
 import { redactSecrets } from "../../audit/mask.ts";
 import type { EventRecord } from "../../audit/record.ts";
-import { TightropeError } from "../../domain/errors.ts";
+import { messageOf, TightropeError } from "../../domain/errors.ts";
 import type { LogFields, Logger, LogLevel } from "../../env/logger.ts";
 import { systemClock } from "../../env/system.ts";
 import type { LogOptions } from "../args.ts";
@@ -10,22 +10,32 @@ const encoder = new TextEncoder();
 
 function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
   const bytes = encoder.encode(text);
+  for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+}
+
+/** Results go to stdout. @throws TightropeError when they can't: a full disk behind it, say */
+export function print(text: string): void {
   try {
-    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+    write(Deno.stdout, text);
   } catch (error) {
     // Whoever read our output went away (`| head`); there is nobody left to tell.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    if (error instanceof Deno.errors.BrokenPipe) return;
+    throw new TightropeError(
+      "temporary",
+      `Cannot write the output: ${messageOf(error)}`,
+      "Make room where it goes, and run the command again",
+      { cause: error },
+    );
   }
 }
 
-/** Results go to stdout. */
-export function print(text: string): void {
-  write(Deno.stdout, text);
-}
-
-/** Logs and errors go to stderr. */
+/** Logs and errors go to stderr. If they can't (a closed terminal, a full disk) nobody is left to tell; the event log has it all. */
 export function printError(text: string): void {
-  write(Deno.stderr, text);
+  try {
+    write(Deno.stderr, text);
+  } catch {
+    return;
+  }
 }
 
 /** Colours only on a terminal, and never against NO_COLOR. */

@@ -1,7 +1,8 @@
 import { systemRandom } from "../../env/system.ts";
 import { generateSecret } from "../../protocol/secret.ts";
+import { print } from "./screen.ts";
 
 /** `tightrope secret`: one line on stdout. */
 export function secret(): void {
-  console.log(generateSecret(systemRandom));
+  print(`${generateSecret(systemRandom)}\n`);
 }
