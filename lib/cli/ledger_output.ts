@@ -10,7 +10,8 @@ import type {
   TheirReport,
 } from "./ledger_report.ts";
 import { formatTime, type OutputOptions, shortKey, toJson } from "./output.ts";
-import { painter, printable } from "./paint.ts";
+import { type Paint, painter, printable } from "./paint.ts";
+import { mostColumns, wrap } from "./wrap.ts";
 
 /** The report as one JSON object on one line: amounts as numbers, times as ISO 8601. */
 export function formatLedgerJson(report: LedgerReport): string {
@@ -72,7 +73,8 @@ export function formatLedgerCsv(report: LedgerReport): string {
     const who = { peer: peer.peer, peer_alias: peer.alias };
     rows.push({
       ...{ kind: "peer", ...who, ...amountColumns(peer) },
-      ...{ since: isoOf(peer.sinceWallMs), limit_sat: peer.limitSat, left_sat: peer.leftSat },
+      ...{ since: isoOf(peer.sinceWallMs) },
+      ...(peer.limitIsKnown ? { limit_sat: peer.limitSat, left_sat: peer.leftSat } : {}),
     });
     for (const pair of peer.pairs) {
       const { lnd, theirs } = pair;
@@ -136,32 +138,38 @@ export function csvField(value: string | number | bigint | undefined): string {
   return /[",\r\n]|^\s|\s$/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-/** For people. */
+/** For people, within 80 columns. */
 export function formatLedgerText(report: LedgerReport, options: OutputOptions): string {
   const paint = painter(options.colour);
   const lines: string[] = [];
   for (const { socket, problem } of report.nodes) {
-    if (problem !== undefined) lines.push(paint("yellow", `LND at ${socket} can't be read: ${printable(problem)}`));
+    if (problem === undefined) continue;
+    lines.push(...wrap(`LND at ${socket} can't be read: ${printable(problem)}`).map((line) => paint("yellow", line)));
   }
   if (report.peers.length === 0) lines.push("No payment to or from another operator's node");
   for (const peer of report.peers) {
-    const name = `${nameOf(peer.alias, peer.peer)}: ${owes(peer)}`;
-    lines.push("", paint("bold", name), `  ${peer.peer}`);
-    lines.push(`  limit ${formatSat(peer.limitSat)} sat, ${formatSat(peer.leftSat)} left`);
+    const name = wrap(`${nameOf(peer.alias, peer.peer)}: ${owes(peer)}`);
+    lines.push("", ...name.map((line) => paint("bold", line)), `  ${peer.peer}`);
+    const unless = peer.limitIsKnown
+      ? ""
+      : ", if no alias in limits.idSettings is that of your node, which doesn't answer";
+    lines.push(...wrap(`  limit ${formatSat(peer.limitSat)} sat, ${formatSat(peer.leftSat)} left${unless}`));
     for (const pair of peer.pairs) lines.push(...pairLines(pair, paint));
   }
   const { owedToYouSat, limitSat, leftSat, youOweSat } = report.total;
   lines.push(
     "",
-    `Others owe you ${formatSat(owedToYouSat)} sat (limit ${formatSat(limitSat)}, ${formatSat(leftSat)} left); ` +
-      `you owe others ${formatSat(youOweSat)} sat`,
+    ...wrap(
+      `Others owe you ${formatSat(owedToYouSat)} sat (limit ${formatSat(limitSat)}, ${formatSat(leftSat)} left); ` +
+        `you owe others ${formatSat(youOweSat)} sat`,
+    ),
   );
   if (report.own.length > 0) lines.push("", "Between your own nodes (bookkeeping)");
   for (const channel of report.own) {
     const { node, peer, payments } = channel;
     lines.push(
-      `  ${nameOf(aliasOf(report, node), node)} with ${nameOf(aliasOf(report, peer), peer)}`,
-      `    channel ${channelName(channel)}, ${counted(payments)}, ${amountsText(channel)}`,
+      ...wrap(`  ${nameOf(aliasOf(report, node), node)} with ${nameOf(aliasOf(report, peer), peer)}`),
+      ...wrap(`    channel ${channelName(channel)}, ${counted(payments)}, ${amountsText(channel)}`),
     );
   }
   return `${lines.join("\n").trim()}\n`;
@@ -174,55 +182,62 @@ function owes({ netSat, sinceWallMs }: PeerReport): string {
   return "nobody owes anything";
 }
 
-function pairLines(pair: PairReport, paint: ReturnType<typeof painter>): string[] {
-  const row = (who: string, paid: Sat | undefined, received: Sat | undefined, rest: string) =>
-    `    ${who.padEnd(8)}${number(paid)}${number(received)}  ${rest}`.trimEnd();
-  const lines = [
-    `  by your ${nameOf(pair.alias, pair.node)}: ${counted(pair.payments)}${period(pair)}`,
-    `    ${"".padEnd(8)}${"paid".padStart(16)}${"received".padStart(16)}`,
-    row("log", pair.paidSat, pair.receivedSat, openText(pair)),
-  ];
+function pairLines(pair: PairReport, paint: Paint): string[] {
   const { lnd, theirs } = pair;
-  if (lnd.verdict === "unread") lines.push(row("LND", undefined, undefined, "not read"));
-  else lines.push(row("LND", lnd.paidSat, lnd.receivedSat, verdictText(lnd, paint)), ...meaningLines(lnd));
+  const lines = [
+    ...wrap(`  by your ${nameOf(pair.alias, pair.node)}: ${counted(pair.payments)}${period(pair)}`),
+    `    ${"".padEnd(8)}${"paid".padStart(16)}${"received".padStart(16)}`,
+    ...rowLines("log", pair.paidSat, pair.receivedSat, openText(pair)),
+  ];
+  if (lnd.verdict === "unread") lines.push(...rowLines("LND", undefined, undefined, "not read"));
+  else lines.push(...verdictLines("LND", lnd.paidSat, lnd.receivedSat, lnd, paint));
   if (theirs.verdict === "none") {
-    lines.push(row("theirs", undefined, undefined, theirs.meaning));
+    lines.push(...rowLines("theirs", undefined, undefined, theirs.meaning));
   } else {
     // Their columns, seen from here: what they have received is what you have paid.
     lines.push(
-      row("theirs", theirs.receivedSat, theirs.paidSat, verdictText(theirs, paint)),
-      ...meaningLines(theirs),
-      `            signed ${formatTime(theirs.saidAtWallMs).slice(0, 16)} UTC`,
+      ...verdictLines("theirs", theirs.receivedSat, theirs.paidSat, theirs, paint),
+      `${rowIndent}signed ${formatTime(theirs.saidAtWallMs).slice(0, 16)} UTC`,
     );
   }
   for (const channel of pair.channels) {
     const limit = channel.limitSat === undefined
       ? ""
       : `  limit ${formatSat(channel.limitSat)}, ${formatSat(channel.leftSat!)} left`;
-    lines.push(`    channel ${channelName(channel).padEnd(15)} ${amountsText(channel)}${limit}`);
+    lines.push(...wrap(`    channel ${channelName(channel).padEnd(15)} ${amountsText(channel)}${limit}`));
   }
   return lines;
 }
 
-function verdictText(
+const rowIndent = " ".repeat(12);
+
+/** Two amounts and what is to be said of them, beside them or below. */
+function rowLines(
+  who: string,
+  paid: Sat | undefined,
+  received: Sat | undefined,
+  rest: string,
+  colour = (text: string) => text,
+): string[] {
+  const head = `    ${who.padEnd(8)}${number(paid)}${number(received)}`;
+  if (rest === "") return [head];
+  if (head.length + 2 + rest.length <= mostColumns) return [`${head}  ${colour(rest)}`];
+  return [head.trimEnd(), ...wrap(`${rowIndent}${rest}`, rowIndent).map(colour)];
+}
+
+function verdictLines(
+  who: string,
+  paid: Sat,
+  received: Sat,
   report: Exclude<LndReport, { verdict: "unread" }> | Exclude<TheirReport, { verdict: "none" }>,
-  paint: ReturnType<typeof painter>,
-): string {
-  const { verdict, paidDifferenceSat, receivedDifferenceSat } = report;
-  if (verdict === "agrees") return paint("green", "agrees");
+  paint: Paint,
+): string[] {
+  const { verdict, paidDifferenceSat, receivedDifferenceSat, meaning } = report;
+  if (verdict === "agrees") return rowLines(who, paid, received, "agrees", (text) => paint("green", text));
   const by = `${verdict} by ${signed(paidDifferenceSat)} and ${signed(receivedDifferenceSat)} sat`;
-  return paint(verdict === "differs" || verdict === "forged" ? "boldRed" : "yellow", by);
-}
-
-/** Why a verdict isn't `agrees`, within 80 columns. */
-function meaningLines({ meaning }: { readonly meaning: string }): string[] {
-  const lines: string[] = [];
-  for (const word of printable(meaning).split(" ").filter((word) => word !== "")) {
-    const last = lines.at(-1);
-    if (last === undefined || last.length + 1 + word.length > 80) lines.push(`            ${word}`);
-    else lines[lines.length - 1] = `${last} ${word}`;
-  }
-  return lines;
+  const ink = verdict === "differs" || verdict === "forged" ? "boldRed" : "yellow";
+  const why = meaning === "" ? [] : wrap(`${rowIndent}${printable(meaning)}`, rowIndent);
+  return [...rowLines(who, paid, received, by, (text) => paint(ink, text)), ...why];
 }
 
 function openText({ reservedSat, unknownSat, foreignSat }: Amounts): string {

@@ -53,6 +53,8 @@ export interface PeerReport extends Amounts {
   /** `maxNetOutflow`: the least of those of your nodes that deal with it. */
   readonly limitSat: Sat;
   readonly leftSat: Sat;
+  /** False: a node of yours doesn't answer, and the configuration has a limit for an alias, which may be its own. */
+  readonly limitIsKnown: boolean;
   /** By each node of yours. */
   readonly pairs: readonly PairReport[];
 }
@@ -162,6 +164,9 @@ export function reportLedger(
     };
   };
   const touched = lastTouched(records);
+  const hasAliasLimit = limits.idSettings.some(({ id, settings }) =>
+    id.kind === "alias" && settings.maxNetOutflowSat !== undefined
+  );
   const pair = (peer: NodePubkey, node: NodePubkey): PairReport => {
     const sides = lent.filter((account) => account.peer === peer && account.node === node);
     const ours = pairTotals(ledger.accounts, node, peer)!;
@@ -186,6 +191,7 @@ export function reportLedger(
       ...(standing === undefined ? {} : { sinceWallMs: standing.sinceWallMs }),
       limitSat,
       leftSat: leftOf(limitSat, ledger.positions.get(peer) ?? sat(0)),
+      limitIsKnown: !hasAliasLimit || nodes.every((node) => readingOf(node) !== undefined),
       pairs: nodes.map((node) => pair(peer, node)),
     };
   });

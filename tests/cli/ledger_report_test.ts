@@ -183,3 +183,52 @@ Deno.test("the JSON form has numbers and ISO times; the text form names both sid
   assert.deepEqual(text.split("\n").filter((line) => line.length > 80), []);
   assert.ok(!text.includes("\u001b"));
 });
+
+Deno.test("the text form fits 80 columns, whatever amounts, aliases and troubles there are", () => {
+  const alias = "W".repeat(40);
+  const amountSat = 21_000_000_00000000;
+  const foreign = record("foreign", 9, { amountSat, peer });
+  const own = record("intent", 5, { amountSat, peer: node("B"), ownPeer: true });
+  const records = [
+    ...paid(1, amountSat),
+    record("intent", 2, { amountSat, peer }),
+    record("intent", 3, { amountSat, peer }),
+    record("unknown", 3, { amountSat, peer }),
+    foreign,
+    own,
+    says(amountSat, 5, { alias }),
+  ];
+  const ledger = foldLedger(records, { atMs: 0, wallMs: day });
+  const limited: typeof limits = {
+    ...limits,
+    idSettings: [{
+      id: { kind: "channel", channelId: record("intent", 1).channelId! },
+      settings: { maxNetOutflowSat: sat(amountSat) },
+    }],
+  };
+  const readings = [
+    { ...reading({ paidSat: 1 }), alias },
+    { ...reading({}, `it says ${"why ".repeat(60)}`), socket: `${"lnd.".repeat(10)}example:10009`, pubkey: undefined },
+  ];
+  const text = formatLedgerText(reportLedger(records, ledger, limited, readings, day), { colour: false });
+  assert.deepEqual(text.split("\n").filter((line) => [...line].length > 80), []);
+  assert.match(text, /reserved/);
+  assert.match(text, /unknown/);
+  assert.match(text, /not paid by this log's writer/);
+});
+
+Deno.test("a limit that another alias's setting may override isn't said for certain while LND doesn't answer", () => {
+  const own: typeof limits = {
+    ...limits,
+    idSettings: [{ id: { kind: "alias", alias: "alice" }, settings: { maxNetOutflowSat: sat(400) } }],
+  };
+  const records = paid(1, 100);
+  const ledger = foldLedger(records, { atMs: 0, wallMs: day });
+  const whole = (readings: LndNodeReading[], settings = own) => reportLedger(records, ledger, settings, readings, day);
+  const text = (...given: Parameters<typeof whole>) => formatLedgerText(whole(...given), { colour: false });
+  assert.equal(whole([reading({})]).peers[0]!.limitIsKnown, true);
+  assert.match(text([reading({})]), /\n  limit 400 sat, 300 left\n/);
+  assert.equal(whole([]).peers[0]!.limitIsKnown, false);
+  assert.match(text([]), /limit 10,000,000 sat, 9,999,900 left, if no alias in limits\.idSettings/);
+  assert.match(text([], limits), /\n  limit 10,000,000 sat, 9,999,900 left\n/);
+});
