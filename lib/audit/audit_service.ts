@@ -3,7 +3,7 @@ import { type DataPaths, dataPaths } from "../config/data_paths.ts";
 import { messageOf, TightropeError } from "../domain/errors.ts";
 import type { Random } from "../env/random.ts";
 import type { LogHead } from "./audit_sink.ts";
-import { DamagedLogError } from "./damaged_log.ts";
+import { DamagedLogError, ofEventLog } from "./damaged_log.ts";
 import { fileTrouble } from "./file_trouble.ts";
 import { HypercoreLog } from "./hypercore_log.ts";
 import { isThere } from "./is_there.ts";
@@ -68,7 +68,7 @@ export class AuditService {
       return new AuditService(deriveSwarmSeed(seed, paths.seedFile), paths, config.shouldMask, events, transactions);
     } catch (error) {
       await transactions.close();
-      throw error;
+      throw ofEventLog(error);
     }
   }
 

@@ -3,7 +3,7 @@ import { dataPaths } from "../config/data_paths.ts";
 import { TightropeError } from "../domain/errors.ts";
 import { checkNotMissing } from "./audit_service.ts";
 import { Core } from "./core.ts";
-import { asOpenError } from "./damaged_log.ts";
+import { asOpenError, ofEventLog } from "./damaged_log.ts";
 import { checkAgainstMark, readMark } from "./mark_file.ts";
 import { decodeEvent, decodeLogRecord, recordToJson } from "./record_codec.ts";
 
@@ -33,10 +33,17 @@ export async function* readRecords(
   options: ReadOptions = {},
 ): AsyncGenerator<Readonly<Record<string, unknown>>> {
   const paths = dataPaths(config);
-  if (log === "transactions") checkNotMissing(paths);
-  const folder = log === "events" ? paths.eventLogDirectory : paths.transactionLogDirectory;
-  for await (const block of readLog(folder, options)) {
-    yield log === "events" ? decodeEvent(block) : recordToJson(decodeLogRecord(block));
+  if (log === "transactions") {
+    checkNotMissing(paths);
+    for await (const block of readLog(paths.transactionLogDirectory, options)) {
+      yield recordToJson(decodeLogRecord(block));
+    }
+    return;
+  }
+  try {
+    for await (const block of readLog(paths.eventLogDirectory, options)) yield decodeEvent(block);
+  } catch (error) {
+    throw ofEventLog(error);
   }
 }
 

@@ -142,7 +142,7 @@ function noteSentence(record: NoteRecord): string {
     }
     case "repaired": {
       const aside = record.setAside === "" ? "" : `; the damaged log lies in ${record.setAside}`;
-      return `begun anew, since ${record.reason}; ${record.keptRecords} records were kept${aside}`;
+      return `begun anew; records kept: ${record.keptRecords}${aside}. What was wrong: ${record.reason}`;
     }
     case "rebuilt":
       return `all payments that node ${shortKey(record.node)} lists are in this log`;

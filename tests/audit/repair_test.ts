@@ -236,12 +236,21 @@ Deno.test("a damaged event log and a lost seed are repaired too, as often as it 
   await inTempFolder(async (folder) => {
     await begin(folder);
     Deno.truncateSync(`${folder}/data/event-log/oplog`, 0);
+    // No backup must be put over a transaction log that is whole.
+    await assert.rejects(
+      readAll(folder),
+      (error) =>
+        error instanceof DamagedLogError && /^No limit is counted from the event log/.test(error.remedy) &&
+        !/backup/.test(error.remedy),
+    );
     const [transactions, events] = await repairLogs(configIn(folder), random, wallMs, true);
     assert.equal(transactions!.problem, undefined);
     assert.match(events!.problem!, /missing or empty/);
     assert.deepEqual(await readAll(folder), originals);
     for (let round = 1; round <= 3; round++) {
       Deno.removeSync(`${folder}/data/seed`);
+      await repairLogs(configIn(folder), random, wallMs, false);
+      assert.throws(() => Deno.statSync(`${folder}/data/seed`), Deno.errors.NotFound, "who only looks makes no seed");
       await assert.rejects(
         readAll(folder),
         (error) =>

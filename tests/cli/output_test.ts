@@ -82,8 +82,8 @@ Deno.test("notes about the log itself are written for people and as JSON", () =>
     "log    clock      the clock was set 3600 s back",
     `log    statement  ${base.peer.slice(0, 10)}… says that it has paid ${base.node.slice(0, 10)}… 1,000,000 sat and ` +
     "received 20 sat",
-    "log    repaired   begun anew, since it had 17 records, but had 23; 17 records were kept; the damaged log lies in " +
-    "transaction-log.damaged-1",
+    "log    repaired   begun anew; records kept: 17; the damaged log lies in transaction-log.damaged-1. What was wrong: it " +
+    "had 17 records, but had 23",
     `log    rebuilt    all payments that node ${base.node.slice(0, 10)}… lists are in this log`,
   ]);
   for (const note of notes) {
