@@ -94,6 +94,9 @@ export function parseArgs(argv: readonly string[], options: ArgsOptions): Comman
     if (!(error instanceof CommanderError)) throw error;
     if (error.code === "commander.version") return { kind: "version", text: text() };
     if (error.exitCode === 0 || error.code === "commander.help") return { kind: "help", text: text() };
+    const isMisplaced = error.code === "commander.excessArguments" || error.code === "commander.unknownOption";
+    const late = isMisplaced ? lateCommand(argv, program) : undefined;
+    if (late !== undefined) return { kind: "usage-error", text: late };
     return { kind: "usage-error", text: text() };
   }
   return result ?? { kind: "help", text: program.helpInformation() };
@@ -107,6 +110,15 @@ function unknownCommand(argv: readonly string[], program: Parser): string | unde
   const meant = closestKey(first, names);
   const hint = meant === undefined ? 'See "tightrope --help".' : `Did you mean "${meant}"?`;
   return `Unknown command ${JSON.stringify(first)}. ${hint}\n`;
+}
+
+/** Options before a command's name are taken for those of `run`, and the name for an argument of it. */
+function lateCommand(argv: readonly string[], program: Parser): string | undefined {
+  const name = argv[0]?.startsWith("-")
+    ? argv.find((arg) => program.commands.some((one) => one.name() === arg))
+    : undefined;
+  if (name === undefined) return undefined;
+  return `The command comes first: tightrope ${[name, ...argv.filter((arg) => arg !== name)].join(" ")}\n`;
 }
 
 function createParser(options: ArgsOptions, write: (text: string) => void, found: (command: Command) => void): Parser {
@@ -273,8 +285,8 @@ function createParser(options: ArgsOptions, write: (text: string) => void, found
     .summary("begin a damaged log anew, with what can be read of it")
     .description(
       "Reads both logs of a Tightrope that doesn't run. One that is damaged, shortened or gone is set aside, never " +
-        "deleted, and begun anew with every record that can be read. The next start reads what the Lightning nodes " +
-        "themselves list as paid, and counts it as spent, before it pays anything.",
+        "deleted, and begun anew: the transaction log with every record that can be read, the event log empty. The next " +
+        "start reads what the Lightning nodes themselves list as paid, and counts it as spent, before it pays anything.",
     )
     .addOption(config())
     .option("--dry-run", "say what is wrong, and change nothing")
@@ -322,7 +334,7 @@ export const capitalised = (text: string) => text.charAt(0).toUpperCase() + text
 const programHelp = `
 Examples:
   tightrope demo                              see it work, without a node
-  tightrope secret                            a secret to share with your cluster
+  tightrope secret                            a new secret for your cluster
   tightrope --config config.yaml --check      is everything right?
   tightrope --config config.yaml              go
   tightrope log transactions                  what was paid and received
@@ -335,18 +347,18 @@ Exit codes: 0 done, 64 wrong usage, 69 not reachable, 70 a bug, 75 try again,
 
 const runHelp = `
 Examples:
-  tightrope --config config.yaml --check      validate, connect, exit 0 if all is well
+  tightrope --config config.yaml --check      validate, connect, exit 0 if well
   tightrope --config config.yaml --dry-run    watch what it would do
   tightrope --config config.yaml --logformat json --debuglevel debug
 
-SIGINT and SIGTERM finish what is under way and stop; a second one a second later
-stops at once.
+SIGINT and SIGTERM finish what is under way and stop; a second one a second
+later stops at once.
 `;
 
 const demoHelp = `
 Examples:
   tightrope demo                              live view, until Ctrl-C
-  tightrope demo --seconds 60 --json          one JSON line per event, then a summary
+  tightrope demo --seconds 60 --json          a JSON line per event
 
 Exits 0 only if every watched channel ended in balance and no satoshi was lost.
 `;
@@ -355,26 +367,28 @@ const ledgerHelp = `
 Examples:
   tightrope ledger                            who owes whom, and since when
   tightrope ledger --csv                      one line per node and channel
-  tightrope ledger --json | jq '.peers[].pairs[] | select(.theirs.verdict == "differs")'
+  tightrope ledger --json |
+    jq '.peers[].pairs[] | select(.theirs.verdict == "differs")'
 
-A statement of the other side can be checked by anybody who knows its public key:
+A statement of the other side can be checked by anybody who knows its key:
   lncli verifymessage --msg "<theirs.text>" --sig <theirs.signature>
 `;
 
 const resolveHelp = `
 Examples:
-  tightrope resolve HASH                      how it stands, and what is possible
-  tightrope resolve HASH --as failed          it was never paid: what it reserves is free
+  tightrope resolve HASH                      how it stands, what is possible
+  tightrope resolve HASH --as failed          it was never paid, and is free
 
-An open payment counts as spent until LND tells how it ended. End it by hand only if
-LND never will: its database was lost, say, or the node is gone for good.
+An open payment counts as spent until LND tells how it ended. End it by hand
+only if LND never will: its database was lost, say, or the node is gone for
+good.
 `;
 
 const pauseHelp = `
 Examples:
   tightrope pause                             everything
-  tightrope pause --node alice                whatever this node of yours has to do
-  tightrope pause --node 03ab12...            whatever has to do with that operator's node
+  tightrope pause --node alice                all channels of this node of yours
+  tightrope pause --node 03ab12...            all with that operator's node
   tightrope pause --channel 800000x1x0        one channel, from this side
   tightrope resume                            ends all of it
 `;
@@ -383,5 +397,6 @@ const logHelp = `
 Examples:
   tightrope log transactions                  one line per record
   tightrope log events --follow               like tail -f
-  tightrope log transactions --json | jq 'select(.kind == "settled") | .amountSat'
+  tightrope log transactions --json |
+    jq 'select(.kind == "settled") | .amountSat'
 `;

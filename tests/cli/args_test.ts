@@ -75,6 +75,8 @@ Deno.test("parseArgs() explains what is wrong with a command line", () => {
     "--confg x": /^Unknown option '--confg'\n\(Did you mean --config\?\)\nSee "tightrope run --help"\.\n$/,
     "--config": /argument missing\nSee "tightrope run --help"/,
     "--config x y": /^Too many arguments for 'run'/,
+    "--config x pause": /^The command comes first: tightrope pause --config x\n$/,
+    "--config x log events --json": /^The command comes first: tightrope log --config x events --json\n$/,
     "run --logformat xml": /Allowed choices are text, json/,
     "--debuglevel loud": /Allowed choices are debug, info, warn, error/,
     "demo --seconds 19": /Give a whole number from 20 to 86400\.\nSee "tightrope demo --help"/,
@@ -110,6 +112,8 @@ for (
     const text = "text" in command ? command.text : "";
     await t.assertSnapshot(text);
     for (const part of text.split("\n")) assert.ok(part.length <= 100, part);
+    const narrow = parseArgs(line.split(" "), { version: "1.2.3" });
+    for (const part of ("text" in narrow ? narrow.text : "").split("\n")) assert.ok(part.length <= 80, part);
     assert.deepEqual(parse(`help ${line.split(" ")[0]}`).kind, "help");
   });
 }
