@@ -43,7 +43,8 @@ Deno.test("a second instance that speaks for the same node stops that node, loud
   assert.deepEqual(cluster.payments(bob), []);
 
   assert.equal((await clone.stop()).code, 0);
-  await runProgram("resume", "--config", config);
+  const { stdout } = await runProgram("resume", "--config", config);
+  assert.equal(stdout, "No pause was set. A node that was stopped because of another instance goes on");
   await first.event({ kind: "payment-received", node: alice.pubkey });
   assert.equal((await first.stop()).code, 0);
 });

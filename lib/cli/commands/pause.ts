@@ -78,7 +78,9 @@ export async function resume(command: Extract<Command, { kind: "resume" }>): Pro
   const { scope } = command;
   const paths = dataPaths((await loadConfig(command.configPath, { credentials: false })).audit);
   const { changed, pauses } = removePause(paths, scope);
-  if (scope.kind === "all") print(changed ? "Resumed\n" : "It wasn't paused\n");
+  // Only a running Tightrope knows of clones.
+  const unset = "No pause was set. A node that was stopped because of another instance goes on\n";
+  if (scope.kind === "all") print(changed ? "Resumed\n" : unset);
   else {print(
       `${changed ? `Resumed ${scopeName(scope)}` : `${capitalised(subject(scope))} wasn't paused by that name`}\n`,
     );}
