@@ -324,7 +324,7 @@ function totalsTexts(model: ViewModel): [TextLine, TextLine] {
   const { totals } = model;
   const fees = totals.feesMsat;
   const dot = segment(" · ", "dim");
-  const median = totals.medianMs === undefined ? [] : [dot, segment(`${tookText(totals.medianMs)} in the median`)];
+  const median = totals.medianMs === undefined ? [] : [dot, segment(`median ${tookText(totals.medianMs)}`)];
   return [
     [
       segment(` ${totals.rebalanceCount}`, "bold"),

@@ -27,6 +27,19 @@ Deno.test("renderLines() never needs more room than there is", () => {
   assert.match(lines(80, 24, many).join("\n"), /… and \d+ more channels/);
 });
 
+Deno.test("the totals of a minute fit a terminal of 80 columns", () => {
+  const totals = {
+    ...sampleView.totals,
+    rebalanceCount: 99,
+    rebalancedSat: sat(99_999_999),
+    failureCount: 0,
+    medianMs: 1_234,
+  };
+  const wanted = / 99 rebalances · 99,999,999 sat moved · no fees · none failed · median 1.23 s/;
+  assert.match(lines(80, 24, { ...sampleView, totals }).join("\n"), wanted);
+  assert.match(renderSummary({ ...sampleView, totals }, { columns: 80, colour: false }), wanted);
+});
+
 Deno.test("renderLines() says the same with and without colours", () => {
   const coloured = renderLines(sampleView, { columns: 80, rows: 24, colour: true }).join("\n");
   const bare = coloured.split("\u001b").map((part, i) => i === 0 ? part : part.replace(/^\[[0-9;]*m/, "")).join("");
