@@ -335,6 +335,14 @@ function drain(step: Step): void {
   sayBye(step);
   hurryAsks(step);
   writeStatements(step);
+  const open = [...state.payments.values()].filter(({ phase }) => phase !== "tracking").length;
+  if (open + state.asks.size === 0) return;
+  // So that the log has it, whatever LND takes.
+  tell(step, {
+    kind: "stopped",
+    level: "info",
+    message: `Stopping: waiting for ${count(open, "payment")} and ${count(state.asks.size, "invoice")}`,
+  });
 }
 
 /** Nothing is under way that this process must see the end of; the rest stands in the log and is looked up at the next start. */
@@ -350,7 +358,9 @@ function finishDrain(step: Step): void {
     level: "info",
     message: open === 0
       ? "Stopping: nothing is under way"
-      : `Stopping: ${open} payments or invoices are still open and looked up at the next start`,
+      : `Stopping: ${count(state.payments.size, "payment")} and ${
+        count(state.asks.size, "invoice")
+      } are still open and looked up at the next start`,
   });
   step.effects.push({ kind: "drained" });
 }

@@ -341,6 +341,10 @@ Deno.test("a drain ends open requests, waits for what runs, and starts nothing",
   assert.ok(!instances[0]!.drained);
   await harness.run(5_000);
   assert.ok(instances.every((instance) => instance.drained));
+  assert.deepEqual(instances.map((instance) => instance.told("stopped").map(({ message }) => message)), [
+    ["Stopping: waiting for 1 payment and 0 invoices", "Stopping: nothing is under way"],
+    ["Stopping: waiting for 0 payments and 1 invoice", "Stopping: nothing is under way"],
+  ]);
   assert.deepEqual(instances.map((instance) => instance.story.at(-1)), [
     "payer settled 400000",
     "payee received 400000",
