@@ -154,7 +154,6 @@ export const eventKinds = [
   "message-received",
   "request-refused",
   "requests-ignored",
-  "invoice-made",
   "payment-started",
   "payment-settled",
   "payment-failed",
