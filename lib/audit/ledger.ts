@@ -141,10 +141,12 @@ export function createLedger(): Ledger {
 /**
  * The ledger of a whole log, oldest record first, as it stands at `now`.
  * Ages across the restart come from the wall clock, which never counts backwards: a record dated before an earlier one is
- * taken to be as young as that one, and one dated after the start to be made at the start. They are reckoned twice, with
- * the clock as it stood and with what it was set by while the program ran taken away (the even wall clock), and the
- * younger age counts: a clock that was set may have been wrong before or after. A clock that was set forward while nothing
- * ran, and stays so, can't be told from time that passed.
+ * taken to be as young as that one. They are reckoned twice, with the clock as it stood and with what it was set by while
+ * the program ran taken away (the even wall clock, which is never behind its newest record), and the younger age counts:
+ * a clock that was set may have been wrong before or after. A date that has not come yet says that the clock was wrong
+ * then or is now, so that only the even clock tells its record's age: else a clock that was once a year ahead would make
+ * each start take all payments since for new, for a year. A clock that was set forward while nothing ran, and stays so,
+ * can't be told from time that passed.
  * @throws InvariantError when the records can't follow each other
  */
 export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
@@ -156,10 +158,11 @@ export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
     if (record.kind === "clock") offsetMs += record.jumpMs;
     // It stands before the older records that the repair kept.
     if (record.kind === "repaired") return { wallMs, evenWallMs };
-    wallMs = Math.max(wallMs, record.atWallMs);
+    if (record.atWallMs <= now.wallMs) wallMs = Math.max(wallMs, record.atWallMs);
     evenWallMs = Math.max(evenWallMs, record.atWallMs - offsetMs);
     return { wallMs, evenWallMs };
   });
+  const evenNowMs = Math.max(evenWallMs, now.wallMs - offsetMs);
   // That a repair was done stands before the older records that it kept. What those say was read anew was read for an earlier one.
   const repairs: { readonly note: RepairedRecord; readonly endsAt: number }[] = [];
   records.forEach((record, index) => {
@@ -170,7 +173,7 @@ export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
       return;
     }
     const date = dates[index]!;
-    const ageMs = Math.min(now.wallMs - date.wallMs, now.wallMs - offsetMs - date.evenWallMs);
+    const ageMs = Math.min(now.wallMs - date.wallMs, evenNowMs - date.evenWallMs);
     applyRecord(ledger, record, now.atMs - Math.max(0, ageMs));
   });
   for (const { note } of repairs.reverse()) applyNote(ledger, note);

@@ -175,6 +175,22 @@ Deno.test("foldLedger() takes away what the clock was set by, and lets no correc
   assert.equal(ageAt(12_000, forward, back), 10_000);
 });
 
+Deno.test("foldLedger() lets records age again after a clock that was once a year ahead, whenever it was put right", () => {
+  const year = 365 * 86_400_000;
+  const ahead = [intent("01", { atWallMs: year }), settled("01", { atWallMs: year })];
+  const since = [intent("02", { atWallMs: 10_000 }), settled("02", { atWallMs: 20_000 })];
+  const forward: LogRecord = { kind: "clock", atWallMs: year, jumpMs: year };
+  const back: LogRecord = { kind: "clock", atWallMs: 9_000, jumpMs: -year };
+  const ages = (wallMs: number, ...records: LogRecord[]) =>
+    [...foldLedger(records, { atMs: 0, wallMs }).payments.values()].map(({ settledAtMs }) => -settledAtMs!);
+  const after = [...ahead, back, ...since];
+  assert.deepEqual(ages(50_000, forward, ...after), [50_000, 30_000]);
+  // It was ahead at the first start already.
+  assert.deepEqual(ages(50_000, ...after), [50_000, 30_000]);
+  // It was put right while nothing ran: that isn't noted yet.
+  assert.deepEqual(ages(8_000, forward, ...ahead, settled("01", { atWallMs: year + 5_000 })), [5_000]);
+});
+
 Deno.test("a foreign payment counts from when it was settled, if that is known", () => {
   const { requestId: _requestId, expiresAtWallMs: _expiry, ...rest } = payer;
   const foreign: LogRecord = {

@@ -703,24 +703,27 @@ export class Watch {
 
 /**
  * When each deal of a log was made, by the process that now begins: by the wall clock, which never counts backwards, as it
- * stood and with what it was set by taken away; the younger age counts.
+ * stood (where that date has come) and with what it was set by taken away; the younger age counts.
  */
 function* dated(
   records: readonly LogRecord[],
   now: Now,
 ): Generator<{ readonly record: TransactionRecord; readonly atMs: number }> {
-  const jumps = records.flatMap((record) => record.kind === "clock" ? [record.jumpMs] : []);
-  const allJumpsMs = jumps.reduce((sum, jump) => sum + jump, 0);
   let jumpedMs = 0;
   let wallMs = -Infinity;
   let evenMs = -Infinity;
+  const deals: { readonly record: TransactionRecord; readonly wallMs: number; readonly evenMs: number }[] = [];
   for (const record of records) {
     if (record.kind === "clock") jumpedMs += record.jumpMs;
     if (record.kind === "repaired") continue;
-    wallMs = Math.max(wallMs, record.atWallMs);
+    if (record.atWallMs <= now.wallMs) wallMs = Math.max(wallMs, record.atWallMs);
     evenMs = Math.max(evenMs, record.atWallMs - jumpedMs);
-    const ageMs = Math.max(0, Math.min(now.wallMs - wallMs, now.wallMs - allJumpsMs - evenMs));
-    if (!isNote(record)) yield { record, atMs: now.atMs - ageMs };
+    if (!isNote(record)) deals.push({ record, wallMs, evenMs });
+  }
+  const evenNowMs = Math.max(evenMs, now.wallMs - jumpedMs);
+  for (const { record, ...date } of deals) {
+    const ageMs = Math.max(0, Math.min(now.wallMs - date.wallMs, evenNowMs - date.evenMs));
+    yield { record, atMs: now.atMs - ageMs };
   }
 }
 
