@@ -480,7 +480,7 @@ export function nodeByPubkey(state: BalancerState, pubkey: NodePubkey): NodeStat
   return state.nodes.find((node) => node.info?.pubkey === pubkey);
 }
 
-/** Whether this instance manages the node; of one that was never up in this run nobody knows yet. */
+/** Whether this instance manages the node: one that was up in this run. The log doesn't tell: nodes change hands. */
 export function isOwn(state: BalancerState, pubkey: NodePubkey): boolean {
   return nodeByPubkey(state, pubkey) !== undefined;
 }
