@@ -43,7 +43,10 @@ export interface Ledger {
   readonly statements: Map<string, StatementRecord>;
   /** When a payment was last tried over a channel, whatever came of it, keyed by {@link sideKey}; monotonic. */
   readonly lastAttemptAtMs: Map<string, number>;
-  /** The wall clock of the newest record of each of our nodes: where the search for foreign payments begins. */
+  /**
+   * The wall clock of the newest record of each of our nodes, without those whose date had not come when the log was folded:
+   * where the search for foreign payments begins.
+   */
   readonly newestAtWallMs: Map<NodePubkey, number>;
   /**
    * Payments that the operator ended as failed while their node couldn't be asked: how many, and since when (by the wall clock)
@@ -177,6 +180,14 @@ export function foldLedger(records: readonly LogRecord[], now: Now): Ledger {
     applyRecord(ledger, record, now.atMs - Math.max(0, ageMs));
   });
   for (const { note } of repairs.reverse()) applyNote(ledger, note);
+  // A record from a clock that was ahead must not hide what was paid since.
+  for (const node of ledger.newestAtWallMs.keys()) {
+    const newest = records.findLast((record) =>
+      !isNote(record) && record.node === node && record.atWallMs <= now.wallMs
+    );
+    if (newest === undefined) ledger.newestAtWallMs.delete(node);
+    else ledger.newestAtWallMs.set(node, newest.atWallMs);
+  }
   ledger.newestEvenWallMs = evenWallMs;
   return ledger;
 }
@@ -193,10 +204,7 @@ export function evenWallMsAtStart({ clockOffsetMs, newestEvenWallMs }: Ledger, w
  */
 export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): void {
   if (isNote(record)) return applyNote(ledger, record);
-  ledger.newestAtWallMs.set(
-    record.node,
-    Math.max(record.atWallMs, ledger.newestAtWallMs.get(record.node) ?? record.atWallMs),
-  );
+  ledger.newestAtWallMs.set(record.node, record.atWallMs);
   switch (record.kind) {
     case "intent": {
       const { paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs } =

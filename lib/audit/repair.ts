@@ -104,10 +104,9 @@ function historyFrom(
   wallMs: number,
 ): Pick<RepairedRecord, "historyFromWallMs"> {
   const isPrefix = isWhole && error.isPrefix;
-  const last = records.at(-1);
-  if (!isPrefix || last === undefined) return {};
   // A record from a clock that was ahead must not hide what was paid since.
-  return { historyFromWallMs: Math.min(last.atWallMs, wallMs) - marginMs };
+  const last = records.findLast(({ atWallMs }) => atWallMs <= wallMs);
+  return !isPrefix || last === undefined ? {} : { historyFromWallMs: last.atWallMs - marginMs };
 }
 
 /** One log's folder, its high-water mark, and what a repair makes beside them. */

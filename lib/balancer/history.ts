@@ -131,7 +131,6 @@ function beginWallMs({ state, now }: Step, node: NodeState): number {
   if (node.info && isRebuilding(state, node)) return missingFromWallMs(state.ledger, node.info.pubkey);
   if (state.logIsBlank) return -Infinity;
   const newest = node.info && state.ledger.newestAtWallMs.get(node.info.pubkey);
-  // A record from a clock that was ahead must not hide what was paid since.
   if (node.info === undefined || newest === undefined) return -Infinity;
   const doubtedFromWallMs = state.ledger.doubts.get(node.info.pubkey)?.fromWallMs ?? Infinity;
   return Math.min(newest, doubtedFromWallMs, now.wallMs) - marginMs;

@@ -214,6 +214,18 @@ Deno.test("of a shortened log only payments since shortly before its end are rea
   });
 });
 
+Deno.test("what a shortened log holds from a clock that was ahead hides nothing that was paid since", async () => {
+  await inTempFolder(async (folder) => {
+    await begin(folder);
+    await appendRaw(folder, encodeTransaction({ kind: "clock", atWallMs: wallMs + 1, jumpMs: 86_400_000 }));
+    Deno.removeSync(`${folder}/data/transaction-log.mark`);
+    await repairLogs(configIn(folder), random, wallMs, true);
+    const [first] = await readAll(folder);
+    assert.ok(first?.kind === "repaired");
+    assert.equal(first.historyFromWallMs, startWallMs + 22 - 86_400_000);
+  });
+});
+
 Deno.test("a second repair has the nodes' payments read again, whatever the first one had read", async () => {
   await inTempFolder(async (folder) => {
     await begin(folder);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { sat } from "../../lib/domain/amounts.ts";
+import { msat, sat } from "../../lib/domain/amounts.ts";
 import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
+import { isRefusal } from "../../lib/lightning/sim/model.ts";
 import { Harness, type TestInstance } from "./harness.ts";
 import { Rogue } from "./rogue.ts";
 
@@ -120,6 +121,36 @@ Deno.test("a restored backup of the log: what LND has paid since is found in its
   assert.equal(position(scene), 120_000);
   assert.equal(instance.disk.filter(({ kind }) => kind === "foreign").length, 1);
   await assertLeft(scene, limit - 120_000);
+});
+
+Deno.test("a restored backup whose newest record is from a clock that was ahead hides nothing that was paid since", async () => {
+  const scene = await lender();
+  const { harness, alice, mallory, point, instance, rogue } = scene;
+  // Alice lacks on another channel, and asks for it while her clock is a hundred days ahead.
+  harness.channel(mallory, alice, 1_003_470, 100_000);
+  instance.wallOffsetMs = 100 * 86_400_000;
+  await harness.runUntil(() => instance.disk.at(-1)?.kind === "cancelled", 120_000);
+  instance.wallOffsetMs = 0;
+  const backup = [...instance.disk];
+  await harness.run(10_000);
+  assert.equal(await rogue.answer(rogue.request(point, 40_000)), "paid");
+  // Her node is a busy one: what is old isn't listed at each start.
+  for (let i = 0; i < 120; i++) {
+    harness.network.run((network) => {
+      const invoice = network.addInvoice(mallory, { valueMsat: msat(1_000) });
+      assert.ok(!isRefusal(invoice));
+      assert.ok(!isRefusal(network.sendPayment(alice, { paymentRequest: invoice.paymentRequest, timeoutSec: 30 })));
+    });
+    await harness.run(100);
+  }
+  await harness.run(3 * 86_400_000);
+  await instance.crash();
+  instance.disk.splice(0, Infinity, ...backup);
+  instance.notes.length = 0;
+  instance.start();
+  await meet(scene);
+  assert.equal(position(scene), lent + 40_000);
+  await harness.end();
 });
 
 Deno.test("a log that is lost: LND's whole list is read, and nothing is lent twice", async () => {

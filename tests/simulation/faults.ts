@@ -265,9 +265,9 @@ function repaired(
       throw error;
     }
   });
-  const last = kept.at(-1);
+  const last = kept.findLast(({ atWallMs }) => atWallMs <= wallMs);
   const isPrefix = lost === "end" && kept.length === left.length && last !== undefined;
-  const from = isPrefix ? { historyFromWallMs: Math.min(last.atWallMs, wallMs) - 86_400_000 } : {};
+  const from = isPrefix ? { historyFromWallMs: last.atWallMs - 86_400_000 } : {};
   const note = {
     kind: "repaired",
     atWallMs: wallMs,
