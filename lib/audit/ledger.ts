@@ -35,7 +35,7 @@ export interface Ledger {
   readonly invoiceHashes: Map<PaymentHash, "open" | "received" | "cancelled">;
   /** Net outflow (paid + reserved + unknown - received; may be negative) per remote node of other instances, over all its channels. */
   readonly positions: Map<NodePubkey, Sat>;
-  /** The same per channel of ours, keyed by {@link sideKey}; own pairs too. */
+  /** The same per channel of ours, keyed by {@link sideKey}. */
   readonly channelPositions: Map<string, Sat>;
   /** What each pair of nodes has paid each other, in full. */
   readonly accounts: AccountBook;
@@ -422,7 +422,8 @@ function move(
   },
   outflowSat: Sat,
 ): void {
-  if (!ownPeer) ledger.positions.set(peer, addSat(ledger.positions.get(peer) ?? sat(0), outflowSat));
+  if (ownPeer) return;
+  ledger.positions.set(peer, addSat(ledger.positions.get(peer) ?? sat(0), outflowSat));
   // A foreign payment over a channel that we can't name could have been over any with that node.
   const key = channelPoint === undefined ? unnamedKey(node, peer) : sideKey(node, channelPoint);
   ledger.channelPositions.set(key, addSat(ledger.channelPositions.get(key) ?? sat(0), outflowSat));

@@ -143,6 +143,13 @@ Deno.test("payments between one's own nodes move no position of credit", () => {
   assert.equal(ledger.payments.get(hash("01"))?.state, "settled");
 });
 
+Deno.test("a node that becomes another operator's begins with nothing, over each channel too", () => {
+  const own = { ownPeer: true };
+  const ledger = foldLedger([intent("01", own), settled("01", own), intent("02", { amountSat: sat(7) })], now);
+  assert.equal(ledger.positions.get(bob), 7n);
+  assert.equal(channelPositionSat(ledger, alice, bob, point), 7n);
+});
+
 Deno.test("foldLedger() dates records by the wall clock across a restart", () => {
   const ledger = foldLedger([
     intent("01", { atWallMs: 1_000 }),
