@@ -6,7 +6,7 @@ import { invariant, InvariantError, unreachable } from "../domain/errors.ts";
 import type { Now } from "../env/clock.ts";
 import type { Random } from "../env/random.ts";
 import type { NodeReply } from "../lightning/node.ts";
-import { historyDeadlines, historyTimers, onHistory, onVerified, readHistory } from "./history.ts";
+import { historyDeadlines, historyTimers, onAcquainted, onHistory, onVerified, readHistory } from "./history.ts";
 import { startClock, watchClock } from "./clocks.ts";
 import {
   accountDeadlines,
@@ -170,6 +170,7 @@ const nodeHandlers: NodeHandlers = {
     for (const peer of step.state.peers.values()) introduce(step, peer, node);
     lookAtAsks(step, node, undefined);
     trackNow(step, node);
+    onAcquainted(step);
     peerHandlers.membersChanged(step);
   },
   listed: (step, node) => {
@@ -232,6 +233,7 @@ function handle(step: Step, event: BalancerEvent): void {
 function start(step: Step, { transactions, pauses }: Extract<BalancerEvent, { kind: "started" }>): void {
   const { state, now } = step;
   state.started = true;
+  state.startedAtMs = now.atMs;
   state.ledger = foldWhole(transactions, now);
   state.logIsBlank = transactions.every((record) =>
     isNote(record) ? record.kind !== "repaired" : record.role === "payee"

@@ -23,6 +23,9 @@ const marginMs = 86_400_000;
 /** What was paid counts as a day younger than the node says: its clock isn't ours, nor need ours be right. */
 const clockToleranceMs = 86_400_000;
 
+/** A lost log doesn't tell which payees are nodes of ours: so long after the start the others may come up and say so. */
+const acquaintanceMs = 5_000;
+
 /**
  * Reads what the node itself lists as its payments, newer than the last seen, to find those that our log doesn't know: a
  * restored backup or a second daemon can't double a limit. Nothing is paid from the node before the first reading ended.
@@ -35,6 +38,10 @@ export function readHistory(step: Step, node: NodeState): void {
   const { count: doubts = 0 } = step.state.ledger.doubts.get(node.info.pubkey) ?? {};
   if (node.history.doubts !== doubts) node.history = { ...createHistory(), doubts };
   const { history } = node;
+  if (history.phase === "unread" && waitsForOthers(step, node)) {
+    history.retryAtMs = step.state.startedAtMs + acquaintanceMs;
+    return;
+  }
   if (history.phase === "read" && step.now.atMs - history.readAtMs < spacingMs) return;
   if (history.retryAtMs !== undefined && step.now.atMs < history.retryAtMs) return;
   history.retryAtMs = undefined;
@@ -42,6 +49,21 @@ export function readHistory(step: Step, node: NodeState): void {
   const limit = history.phase === "seeking" ? 1 : pageSize;
   const method = "listPayments";
   call(step, node.ref, { method, args: [history.afterIndex, limit] }, { kind: "history", node: node.ref, limit });
+}
+
+/** Whether what it has paid to nodes of ours can't be told yet from what it has lent. */
+function waitsForOthers({ state, now }: Step, node: NodeState): boolean {
+  return now.atMs < state.startedAtMs + acquaintanceMs && (state.logIsBlank || isRebuilding(state, node)) &&
+    state.nodes.some(({ info, leftOut }) => info === undefined && !leftOut);
+}
+
+/** A node of ours has said who it is. */
+export function onAcquainted(step: Step): void {
+  for (const node of step.state.nodes) {
+    if (node.history.phase !== "unread" || node.history.failures > 0) continue;
+    node.history.retryAtMs = undefined;
+    readHistory(step, node);
+  }
 }
 
 export function onHistory(step: Step, node: NodeState, limit: number, reply: NodeReply): void {

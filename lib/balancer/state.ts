@@ -42,6 +42,7 @@ export interface BalancerState {
   readonly config: BalancerConfig;
   /** The transaction log was folded: nothing happens before. */
   started: boolean;
+  startedAtMs: number;
   /** Over what the operator, or the breaker of an earlier run, has paused asking and paying. */
   pauses: readonly Pause[];
   draining: boolean;
@@ -394,6 +395,7 @@ export function createState(config: BalancerConfig): BalancerState {
   return {
     config,
     started: false,
+    startedAtMs: 0,
     pauses: [],
     draining: false,
     drained: false,

@@ -188,3 +188,31 @@ Deno.test("with a lost log nothing is lent before a node that is down has listed
   assert.equal(instance.reasons("request-refused").at(-1), "rebuilding");
   await harness.end();
 });
+
+Deno.test("with a lost log what went to a node of ours that comes up a moment later is no loan", async () => {
+  const harness = new Harness();
+  const [alice, bob] = [harness.node("alice"), harness.node("bob")];
+  const point = harness.channel(alice, bob, 1_003_470, 100_000);
+  const instance = harness.instance({ nodes: [alice, bob] });
+  await harness.runUntil(() => instance.story.includes("payer settled 400000"), 5_000);
+  await instance.crash();
+  instance.disk.length = 0;
+  harness.network.run((network) => network.stopNode(bob));
+  instance.start();
+  await harness.run(1_000);
+  harness.network.run((network) => network.startNode(bob));
+  await harness.run(5_000);
+  assert.deepEqual(instance.disk.map((record) => [record.kind, record.ownPeer]), [["foreign", true]]);
+  assert.deepEqual([...instance.state.ledger.positions], []);
+
+  // One that stays away isn't waited for.
+  await instance.crash();
+  instance.disk.length = 0;
+  instance.notes.length = 0;
+  harness.network.run((network) => network.stopNode(bob));
+  instance.start();
+  await harness.run(10_000);
+  assert.deepEqual(instance.disk.map((record) => [record.kind, record.ownPeer]), [["foreign", false]]);
+  assert.equal(harness.share(bob, point), 0.5);
+  await harness.end();
+});
