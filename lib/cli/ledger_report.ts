@@ -163,7 +163,7 @@ export function reportLedger(
       }),
     };
   };
-  const touched = lastTouched(records);
+  const outdated = outdatedStatements(records);
   const hasAliasLimit = limits.idSettings.some(({ id, settings }) =>
     id.kind === "alias" && settings.maxNetOutflowSat !== undefined
   );
@@ -174,7 +174,7 @@ export function reportLedger(
       ...{ node, alias: aliasOf(node) },
       ...amountsOf(sides),
       lnd: compareLnd(ours, readingOf(node), peer),
-      theirs: compareTheirs(ours, ledger.statements.get(pairKey(node, peer)), touched.get(pairKey(node, peer)) ?? 0),
+      theirs: compareTheirs(ours, ledger.statements.get(pairKey(node, peer)), outdated.has(pairKey(node, peer))),
       channels: sides.map(channel),
     };
   };
@@ -266,7 +266,7 @@ function compareLnd(ours: Totals, reading: LndNodeReading | undefined, peer: Nod
   return { verdict: "differs", ...base, meaning: why.join("; ") };
 }
 
-function compareTheirs(ours: Totals, record: StatementRecord | undefined, touchedWallMs: number): TheirReport {
+function compareTheirs(ours: Totals, record: StatementRecord | undefined, isOutdated: boolean): TheirReport {
   if (record === undefined) return { verdict: "none", meaning: "the other side has said nothing yet" };
   const { node, peer, paidSat, receivedSat, openSat, count, logLength, logTreeHash, saidAtWallMs, signature } = record;
   const statement = {
@@ -286,7 +286,7 @@ function compareTheirs(ours: Totals, record: StatementRecord | undefined, touche
     return { verdict: "forged", ...base, meaning: "not signed by that node: this log was changed by hand" };
   }
   if (paidDifferenceSat === 0n && receivedDifferenceSat === 0n) return { verdict: "agrees", ...base, meaning: "" };
-  if (record.atWallMs < touchedWallMs) {
+  if (isOutdated) {
     return {
       verdict: "outdated",
       ...base,
@@ -303,15 +303,14 @@ function compareTheirs(ours: Totals, record: StatementRecord | undefined, touche
   };
 }
 
-/** When a payment of each pair was last heard of. */
-function lastTouched(records: readonly LogRecord[]): Map<string, number> {
-  const touched = new Map<string, number>();
+/** The pairs of which a payment comes after the other side's last word. By the order of the log: a clock may have been wrong. */
+function outdatedStatements(records: readonly LogRecord[]): Set<string> {
+  const outdated = new Set<string>();
   for (const record of records) {
-    if (isNote(record)) continue;
-    const key = pairKey(record.node, record.peer);
-    touched.set(key, Math.max(record.atWallMs, touched.get(key) ?? 0));
+    if (record.kind === "statement") outdated.delete(pairKey(record.peer, record.node));
+    else if (!isNote(record)) outdated.add(pairKey(record.node, record.peer));
   }
-  return touched;
+  return outdated;
 }
 
 function unique<T>(items: readonly T[]): T[] {

@@ -127,6 +127,13 @@ Deno.test("positions, limits and what they leave, of a node and of a channel wit
   assert.equal(reportLedger(records, ledger, own, [], day).peers[0]!.limitSat, 500n);
 });
 
+Deno.test("a statement is outdated by the order of the log, whatever clock its records were dated by", () => {
+  const ahead = [...paid(1, 100, startWallMs + 365 * 86_400_000), says(0, 90)];
+  assert.equal(pairOf(ahead).theirs.verdict, "differs");
+  const behind = [...paid(1, 100), says(0, 100), ...paid(2, 7, startWallMs - 86_400_000)];
+  assert.equal(pairOf(behind).theirs.verdict, "outdated");
+});
+
 /** RFC 4180, read back. */
 function parseCsv(text: string): string[][] {
   const rows: string[][] = [];
