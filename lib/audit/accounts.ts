@@ -119,6 +119,7 @@ export function pairTotals(
   };
 }
 
-function signOf(value: bigint): number {
+/** 1, 0 or -1: who owes whom. */
+export function signOf(value: bigint): number {
   return value > 0n ? 1 : value < 0n ? -1 : 0;
 }

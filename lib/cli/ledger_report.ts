@@ -1,4 +1,4 @@
-import { type Account, netSat, pairKey, pairTotals } from "../audit/accounts.ts";
+import { type Account, netSat, pairKey, pairTotals, signOf } from "../audit/accounts.ts";
 import { channelPositionSat, type Ledger, totalOutflowSat } from "../audit/ledger.ts";
 import { isNote, type LogRecord, type StatementRecord } from "../audit/record.ts";
 import type { LimitsConfig } from "../config/config.ts";
@@ -48,7 +48,7 @@ export interface PeerReport extends Amounts {
   readonly peer: NodePubkey;
   /** What it calls itself; may be empty. */
   readonly alias: string;
-  /** Since when the one owes the other, or nobody anybody. */
+  /** Since when the one owes the other, or nobody anybody; absent where that hangs on what is open. */
   readonly sinceWallMs?: number;
   /** `maxNetOutflow`: the least of those of your nodes that deal with it. */
   readonly limitSat: Sat;
@@ -184,11 +184,14 @@ export function reportLedger(
     const limitSat = minSat(firstLimit!, ...otherLimits);
     const statements = nodes.flatMap((node) => ledger.statements.get(pairKey(node, peer)) ?? []);
     const standing = ledger.accounts.standings.get(peer);
+    const amounts = amountsOf(lent.filter((account) => account.peer === peer));
+    // What is open may turn who owes whom round; since when that would be, nobody can say.
+    const isSettled = standing !== undefined && signOf(standing.settledSat) === signOf(amounts.netSat);
     return {
       peer,
       alias: statements.at(-1)?.alias ?? "",
-      ...amountsOf(lent.filter((account) => account.peer === peer)),
-      ...(standing === undefined ? {} : { sinceWallMs: standing.sinceWallMs }),
+      ...amounts,
+      ...(isSettled ? { sinceWallMs: standing.sinceWallMs } : {}),
       limitSat,
       leftSat: leftOf(limitSat, ledger.positions.get(peer) ?? sat(0)),
       limitIsKnown: !hasAliasLimit || nodes.every((node) => readingOf(node) !== undefined),

@@ -11,7 +11,7 @@ import {
   formatLedgerText,
   ledgerCsvColumns,
 } from "../../lib/cli/ledger_output.ts";
-import { type LndNodeReading, type LndPair, reportLedger } from "../../lib/cli/ledger_report.ts";
+import { type LndNodeReading, type LndPair, type PeerReport, reportLedger } from "../../lib/cli/ledger_report.ts";
 import { sat } from "../../lib/domain/amounts.ts";
 import { parseNodePubkey } from "../../lib/domain/ids.ts";
 import { accountText } from "../../lib/protocol/signatures.ts";
@@ -132,6 +132,18 @@ Deno.test("a statement is outdated by the order of the log, whatever clock its r
   assert.equal(pairOf(ahead).theirs.verdict, "differs");
   const behind = [...paid(1, 100), says(0, 100), ...paid(2, 7, startWallMs - 86_400_000)];
   assert.equal(pairOf(behind).theirs.verdict, "outdated");
+});
+
+Deno.test("since when is told only where what is settled and what is open say the same of who owes", () => {
+  const owed = [record("invoiced", 1, { amountSat: 100, peer }), record("received", 1, { amountSat: 100, peer })];
+  const since = (...records: LogRecord[]) => {
+    const [{ netSat, sinceWallMs }] = report([...owed, ...records]).peers as [PeerReport];
+    return [netSat, sinceWallMs];
+  };
+  assert.deepEqual(since(), [-100n, startWallMs]);
+  assert.deepEqual(since(record("intent", 2, { amountSat: 40, peer })), [-60n, startWallMs]);
+  assert.deepEqual(since(record("intent", 2, { amountSat: 100, peer })), [0n, undefined]);
+  assert.deepEqual(since(record("intent", 2, { amountSat: 500, peer })), [400n, undefined]);
 });
 
 /** RFC 4180, read back. */
