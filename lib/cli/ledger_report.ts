@@ -144,19 +144,21 @@ export function reportLedger(
   const readingOf = (node: NodePubkey) => readings.find(({ pubkey }) => pubkey === node);
   const aliasOf = (node: NodePubkey) => readingOf(node)?.alias ?? "";
   const accounts = [...ledger.accounts.pairs.values()].flatMap((sides) => [...sides.values()]);
-  const lent = accounts.filter(({ ownPeer }) => !ownPeer);
-  const channel = (account: Account): ChannelReport => {
-    const { node, peer, channelPoint, channelId, ownPeer } = account;
+  // A node may have changed hands: what is yours now owes you nothing, whatever it was then.
+  const isLent = ({ ownPeer, peer }: Account) => !ownPeer && readingOf(peer) === undefined;
+  const lent = accounts.filter(isLent);
+  const channel = (sides: readonly [Account, ...Account[]]): ChannelReport => {
+    const [{ node, peer, channelPoint, channelId }] = sides;
     const channelIds = channelId === undefined ? [] : [channelId];
     const target = { alias: aliasOf(node), channelPoint: channelPoint ?? ("" as ChannelPoint), channelIds };
-    const limit = ownPeer
-      ? undefined
-      : limitsFor(limits, target).netOutflows.find(({ scope }) => scope === "channel")?.maxSat;
+    const limit = isLent(sides[0])
+      ? limitsFor(limits, target).netOutflows.find(({ scope }) => scope === "channel")?.maxSat
+      : undefined;
     return {
       ...{ node, peer },
       ...(channelPoint === undefined ? {} : { channelPoint }),
       ...(channelId === undefined ? {} : { channelId }),
-      ...amountsOf([account]),
+      ...amountsOf(sides),
       ...(limit === undefined || channelPoint === undefined ? {} : {
         limitSat: limit,
         leftSat: leftOf(limit, channelPositionSat(ledger, node, peer, channelPoint)),
@@ -170,12 +172,13 @@ export function reportLedger(
   const pair = (peer: NodePubkey, node: NodePubkey): PairReport => {
     const sides = lent.filter((account) => account.peer === peer && account.node === node);
     const ours = pairTotals(ledger.accounts, node, peer)!;
+    const asOwn = accounts.filter((account) => account.ownPeer && account.peer === peer && account.node === node);
     return {
       ...{ node, alias: aliasOf(node) },
       ...amountsOf(sides),
-      lnd: compareLnd(ours, readingOf(node), peer),
+      lnd: compareLnd(ours, readingOf(node), peer, amountsOf(asOwn)),
       theirs: compareTheirs(ours, ledger.statements.get(pairKey(node, peer)), outdated.has(pairKey(node, peer))),
-      channels: sides.map(channel),
+      channels: sides.map((side) => channel([side])),
     };
   };
   const peers = unique(lent.map(({ peer }) => peer)).map((peer): PeerReport => {
@@ -213,8 +216,20 @@ export function reportLedger(
       youOweSat: addSat(...peers.map(({ netSat }) => maxSat(sat(0), sat(-netSat)))),
     },
     peers,
-    own: accounts.filter(({ ownPeer }) => ownPeer).map(channel),
+    own: byChannel(accounts.filter((account) => !isLent(account))).map(channel),
   };
+}
+
+/** The sides of each channel together: of a node that changed hands there may be two. */
+function byChannel(accounts: readonly Account[]): (readonly [Account, ...Account[]])[] {
+  const channels = new Map<string, [Account, ...Account[]]>();
+  for (const account of accounts) {
+    const key = `${pairKey(account.node, account.peer)} ${account.channelPoint}`;
+    const known = channels.get(key);
+    if (known) known.push(account);
+    else channels.set(key, [account]);
+  }
+  return [...channels.values()];
 }
 
 function amountsOf(accounts: readonly Account[]): Amounts {
@@ -245,12 +260,20 @@ function leftOf(limitSat: Sat, positionSat: Sat): Sat {
 
 type Totals = NonNullable<ReturnType<typeof pairTotals>>;
 
-function compareLnd(ours: Totals, reading: LndNodeReading | undefined, peer: NodePubkey): LndReport {
+/** @param asOwn what the two have paid each other as nodes of one operator: LND lists it with the rest */
+function compareLnd(
+  ours: Totals,
+  reading: LndNodeReading | undefined,
+  peer: NodePubkey,
+  asOwn: Pick<Amounts, "paidSat" | "receivedSat">,
+): LndReport {
   if (reading === undefined || reading.problem !== undefined) {
     return { verdict: "unread", meaning: reading?.problem ?? "no node of this configuration that answers is this one" };
   }
   const nothing = { paidSat: sat(0), receivedSat: sat(0), openSat: sat(0) };
-  const { paidSat, receivedSat, openSat } = reading.pairs.get(peer) ?? nothing;
+  const { openSat, ...listed } = reading.pairs.get(peer) ?? nothing;
+  const paidSat = subSat(listed.paidSat, asOwn.paidSat);
+  const receivedSat = subSat(listed.receivedSat, asOwn.receivedSat);
   const paidDifferenceSat = subSat(paidSat, ours.paidSat);
   const receivedDifferenceSat = subSat(receivedSat, ours.receivedSat);
   const base = { paidSat, receivedSat, openSat, paidDifferenceSat, receivedDifferenceSat };

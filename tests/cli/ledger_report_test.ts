@@ -146,6 +146,25 @@ Deno.test("since when is told only where what is settled and what is open say th
   assert.deepEqual(since(record("intent", 2, { amountSat: 500, peer })), [400n, undefined]);
 });
 
+Deno.test("a node that changed hands: what is own now stands with the own, and what was own isn't held against LND", () => {
+  const bob = { ...reading({}), socket: "bob:10009", pubkey: peer, alias: "bob" };
+  const own = (n: number, amountSat: number): LogRecord[] => [
+    record("intent", n, { amountSat, peer, ownPeer: true }),
+    record("settled", n, { amountSat, peer, ownPeer: true }),
+  ];
+  const bought = report([...paid(1, 100), ...own(2, 30)], [reading({ paidSat: 130 }), bob]);
+  assert.deepEqual(bought.peers, []);
+  assert.deepEqual(bought.own.map(({ paidSat, netSat, payments }) => [paidSat, netSat, payments]), [[130n, 130n, 2]]);
+  assert.deepEqual([bought.total.owedToYouSat, bought.total.youOweSat], [0n, 0n]);
+  const sold = report([...own(1, 100), ...paid(2, 30)], [reading({ paidSat: 130 })]);
+  assert.deepEqual(sold.own.map(({ paidSat }) => paidSat), [100n]);
+  const [{ netSat, pairs: [pair] }] = sold.peers as [PeerReport];
+  assert.deepEqual([netSat, sold.total.owedToYouSat], [30n, 30n]);
+  const { lnd } = pair!;
+  assert.ok(lnd.verdict === "agrees", lnd.meaning);
+  assert.equal(lnd.paidSat, 30n);
+});
+
 /** RFC 4180, read back. */
 function parseCsv(text: string): string[][] {
   const rows: string[][] = [];
