@@ -132,6 +132,8 @@ export interface LndNodeReading {
   readonly problem: string | undefined;
   /** By the other node; a node that isn't here has nothing. */
   readonly pairs: ReadonlyMap<NodePubkey, LndPair>;
+  /** Every id of its open channels. */
+  readonly channelIds: ReadonlyMap<ChannelPoint, readonly ShortChannelId[]>;
 }
 
 export function reportLedger(
@@ -149,7 +151,9 @@ export function reportLedger(
   const lent = accounts.filter(isLent);
   const channel = (sides: readonly [Account, ...Account[]]): ChannelReport => {
     const [{ node, peer, channelPoint, channelId }] = sides;
-    const channelIds = channelId === undefined ? [] : [channelId];
+    const channelIds = channelPoint === undefined || channelId === undefined
+      ? []
+      : readingOf(node)?.channelIds.get(channelPoint) ?? [channelId];
     const target = { alias: aliasOf(node), channelPoint: channelPoint ?? ("" as ChannelPoint), channelIds };
     const limit = isLent(sides[0])
       ? limitsFor(limits, target).netOutflows.find(({ scope }) => scope === "channel")?.maxSat

@@ -13,7 +13,7 @@ import {
 } from "../../lib/cli/ledger_output.ts";
 import { type LndNodeReading, type LndPair, type PeerReport, reportLedger } from "../../lib/cli/ledger_report.ts";
 import { sat } from "../../lib/domain/amounts.ts";
-import { parseNodePubkey } from "../../lib/domain/ids.ts";
+import { parseNodePubkey, parseShortChannelId } from "../../lib/domain/ids.ts";
 import { accountText } from "../../lib/protocol/signatures.ts";
 import { encodeZbase32 } from "../../lib/protocol/zbase32.ts";
 import { node, record, startWallMs } from "../audit/records.ts";
@@ -52,7 +52,7 @@ function says(paidSat: number, receivedSat: number, over: Partial<StatementRecor
 function reading(pair: Partial<Record<keyof LndPair, number>>, problem?: string): LndNodeReading {
   const { paidSat = 0, receivedSat = 0, openSat = 0 } = pair;
   const pairs = new Map([[peer, { paidSat: sat(paidSat), receivedSat: sat(receivedSat), openSat: sat(openSat) }]]);
-  return { socket: "lnd:10009", pubkey: us, alias: "alice", problem, pairs };
+  return { socket: "lnd:10009", pubkey: us, alias: "alice", problem, pairs, channelIds: new Map() };
 }
 
 function report(records: LogRecord[], readings: LndNodeReading[] = []) {
@@ -163,6 +163,20 @@ Deno.test("a node that changed hands: what is own now stands with the own, and w
   const { lnd } = pair!;
   assert.ok(lnd.verdict === "agrees", lnd.meaning);
   assert.equal(lnd.paidSat, 30n);
+});
+
+Deno.test("the limit of a channel is found by each id that LND has for it", () => {
+  const aliasId = parseShortChannelId("16000000x1x0")!;
+  const own: typeof limits = {
+    ...limits,
+    idSettings: [{ id: { kind: "channel", channelId: aliasId }, settings: { maxNetOutflowSat: sat(90) } }],
+  };
+  const records = paid(1, 50);
+  const { channelPoint, channelId } = record("intent", 1);
+  const ledger = foldLedger(records, { atMs: 0, wallMs: day });
+  const known = { ...reading({}), channelIds: new Map([[channelPoint!, [channelId!, aliasId]]]) };
+  const [channel] = reportLedger(records, ledger, own, [known], day).peers[0]!.pairs[0]!.channels;
+  assert.deepEqual([channel!.limitSat, channel!.leftSat], [90n, 40n]);
 });
 
 /** RFC 4180, read back. */

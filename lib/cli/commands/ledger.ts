@@ -1,6 +1,7 @@
 import { isNote, type LogRecord } from "../../audit/record.ts";
 import { addSat, msatToSatCeil, msatToSatFloor, type Sat, sat } from "../../domain/amounts.ts";
-import type { NodePubkey } from "../../domain/ids.ts";
+import { channelIds } from "../../domain/channel.ts";
+import type { ChannelPoint, NodePubkey, ShortChannelId } from "../../domain/ids.ts";
 import { unreachable } from "../../domain/errors.ts";
 import { systemClock, systemRandom } from "../../env/system.ts";
 import type { LightningNode } from "../../lightning/node.ts";
@@ -53,7 +54,7 @@ export async function ledger(command: Extract<Command, { kind: "ledger" }>): Pro
 async function readNode(reached: ReachedNode, records: readonly LogRecord[]): Promise<LndNodeReading> {
   const { socket, node } = reached;
   if (reached.info === undefined) {
-    return { socket, pubkey: undefined, alias: "", problem: reached.why, pairs: new Map() };
+    return { socket, pubkey: undefined, alias: "", problem: reached.why, pairs: new Map(), channelIds: new Map() };
   }
   const { pubkey, alias } = reached.info;
   const own = records.flatMap((record) => isNote(record) || record.node !== pubkey ? [] : [record]);
@@ -63,7 +64,9 @@ async function readNode(reached: ReachedNode, records: readonly LogRecord[]): Pr
     pairs.set(peer, pair);
     return pair;
   };
+  const ids = new Map<ChannelPoint, readonly ShortChannelId[]>();
   const read = await tried(async () => {
+    for (const channel of await node.listChannels()) ids.set(channel.channelPoint, channelIds(channel));
     const [first] = own;
     if (first !== undefined) {
       // The oldest need not come first: what was found of foreign payments is older.
@@ -97,7 +100,7 @@ async function readNode(reached: ReachedNode, records: readonly LogRecord[]): Pr
     return pairs;
   });
   const problem = typeof read === "string" ? read : undefined;
-  return { socket, pubkey, alias, problem, pairs };
+  return { socket, pubkey, alias, problem, pairs, channelIds: ids };
 }
 
 /** The node's payments from that time on: a busy node has millions, so the first is found by halving. */
