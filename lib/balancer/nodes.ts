@@ -84,6 +84,9 @@ function comeUp(
     node.cloned = false;
     node.history = createHistory();
   }
+  if (node.info !== undefined && (node.info.pubkey !== info.pubkey || node.info.alias !== info.alias)) {
+    state.unmatchedTold = false;
+  }
   node.info = info;
   node.up = true;
   tell(step, {
