@@ -124,19 +124,28 @@ const checkLimits: Check = (question) => {
   if (waitMs > 0) return refuseUntil("too-soon", waitMs);
   const { channelPoint } = channel;
   const budget = checkBudget({ node, channelPoint, amountSat: tokensSat, limits, payments, atMs, evenWallMs });
-  return budget.kind === "exceeded" ? refuseUntil(budget.reason, budget.retryAfterMs) : undefined;
+  if (budget.kind === "within") return undefined;
+  const amounts = limits.amounts.map(({ maxSat }) => maxSat);
+  return budget.reason === "too-much" && amounts.some((maxSat) => tokensSat > maxSat)
+    ? refuseBalance("too-much", question, ...amounts)
+    : refuseUntil(budget.reason, budget.retryAfterMs);
 };
 
 const checkPositions: Check = (question) => {
   if (question.ownPeer) return undefined;
   const { tokensSat, limits, positionSat, channelPositionSat, totalOutflowSat } = question;
+  const outflows = [...limits.netOutflows.map(({ maxSat }) => maxSat), limits.netOutflowTotalSat];
+  const refuseOutflow = (reason: RefuseReason) =>
+    outflows.some((maxSat) => tokensSat > maxSat) ? refuseBalance(reason, question, ...outflows) : refuse(reason);
   for (const { scope, maxSat: limitSat } of limits.netOutflows) {
-    if (addSat(scope === "node" ? positionSat : channelPositionSat, tokensSat) > limitSat) return refuse("net-outflow");
+    if (addSat(scope === "node" ? positionSat : channelPositionSat, tokensSat) > limitSat) {
+      return refuseOutflow("net-outflow");
+    }
   }
   // Only what lifts this position above zero adds to the sum of the positive ones.
   const growthSat = subSat(maxSat(sat(0), addSat(positionSat, tokensSat)), maxSat(sat(0), positionSat));
   if (growthSat > 0n && addSat(totalOutflowSat, growthSat) > limits.netOutflowTotalSat) {
-    return refuse("net-outflow-total");
+    return refuseOutflow("net-outflow-total");
   }
   return undefined;
 };
@@ -157,8 +166,13 @@ function refuse(reason: RefuseReason): Extract<PaymentDecision, { kind: "refuse"
   return { kind: "refuse", reason };
 }
 
-function refuseBalance(reason: RefuseReason, { channel, settings }: PaymentQuestion) {
-  return { kind: "refuse", reason, maxTokensSat: payableSat(channel, settings) } as const;
+/**
+ * Says what the payee may ask for instead.
+ * @param limits that it is above as well, as they are written: else it would ask in vain for ever. What is spent of them
+ *   already tells of our business with others
+ */
+function refuseBalance(reason: RefuseReason, { channel, settings }: PaymentQuestion, ...limits: readonly Sat[]) {
+  return { kind: "refuse", reason, maxTokensSat: minSat(payableSat(channel, settings), ...limits) } as const;
 }
 
 function refuseUntil(reason: RefuseReason, waitMs: number | undefined) {

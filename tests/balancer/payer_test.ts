@@ -479,3 +479,21 @@ Deno.test("three failures in a row rest paying to that node, and the operator is
   }
   await harness.end();
 });
+
+for (
+  const [name, settings] of Object.entries({
+    maxAmountPerPeriod: { maxAmountPerPeriodSat: sat(150_000), maxAmountPeriodMs: 600_000 },
+    maxNetOutflow: { maxNetOutflowSat: sat(150_000) },
+  })
+) {
+  Deno.test(`a ${name} below what the other side lacks is paid, not refused for ever`, async () => {
+    const harness = new Harness();
+    const [alice, bob] = [harness.node("alice"), harness.node("bob")];
+    harness.channel(alice, bob, 1_003_470, 100_000);
+    const payer = harness.instance({ nodes: [alice], settings });
+    harness.instance({ nodes: [bob] });
+    await harness.run(60_000);
+    assert.deepEqual(payer.story, ["payer intent 150000", "payer settled 150000"]);
+    await harness.end();
+  });
+}

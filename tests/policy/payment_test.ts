@@ -143,6 +143,25 @@ const cases: { name: string; given: PaymentQuestion; want: "pay" | string | Refu
     },
     want: { reason: "too-much", retryAfterMs: 14_400_000 },
   },
+  {
+    name: "says how much it would pay of what no period could ever hold",
+    given: { ...good, limits: { ...good.limits, amounts: [{ ...good.limits.amounts[0]!, maxSat: sat(150_000) }] } },
+    want: { reason: "too-much", maxTokensSat: 150_000n },
+  },
+  {
+    name: "says how much it would lend at all, whatever was lent",
+    given: {
+      ...good,
+      positionSat: sat(100_000),
+      limits: { ...good.limits, netOutflows: [{ scope: "node", maxSat: sat(150_000) }] },
+    },
+    want: { reason: "net-outflow", maxTokensSat: 150_000n },
+  },
+  {
+    name: "says so of all others together, too",
+    given: { ...good, limits: { ...good.limits, netOutflowTotalSat: sat(150_000) } },
+    want: { reason: "net-outflow-total", maxTokensSat: 150_000n },
+  },
   { name: "pays up to maxNetOutflow", given: { ...good, positionSat: sat(9_600_000) }, want: "pay" },
   { name: "refuses one satoshi more", given: { ...good, positionSat: sat(9_600_001) }, want: "net-outflow" },
   {

@@ -1,4 +1,5 @@
 import type { TransactionRecord } from "../../lib/audit/record.ts";
+import type { NodePubkey } from "../../lib/domain/ids.ts";
 import type { SimInstance } from "./instance.ts";
 import { Violation } from "./watch.ts";
 import type { World, WorldChannel } from "./world.ts";
@@ -186,10 +187,7 @@ function checkDuel(world: World, channel: WorldChannel, sinceMs: number): void {
   const [first, second] = [world.instanceOf(a), world.instanceOf(b)];
   const shown = world.network.channel(a, channel.point);
   if (first === undefined || second === undefined || shown === undefined) return;
-  const most = Math.min(
-    world.watch.settingsOf(first, a, channel.point).maxTransactionSize,
-    world.watch.settingsOf(second, b, channel.point).maxTransactionSize,
-  );
+  const most = Math.min(mostAtOnce(world, first, a, channel), mostAtOnce(world, second, b, channel));
   const bound = Math.ceil(Number(shown.capacitySat) / most) + 3;
   if (payments.length > bound) {
     throw new Violation(
@@ -197,4 +195,13 @@ function checkDuel(world: World, channel: WorldChannel, sinceMs: number): void {
       `${payments.length} payments over ${channel.point} without traffic, at most ${bound}`,
     );
   }
+}
+
+/** A size that no limit of either side rules out: what a payer would pay is told to the payee that asks for more. */
+function mostAtOnce(world: World, instance: SimInstance, node: NodePubkey, { point }: WorldChannel): number {
+  const settings = [world.watch.settingsOf(instance, node), world.watch.settingsOf(instance, node, point)];
+  return Math.min(
+    world.settings[instance.index]!.maxNetOutflowTotalSat,
+    ...settings.flatMap((one) => [one.maxTransactionSize, one.maxAmountPerPeriod, one.maxNetOutflow]),
+  );
 }
