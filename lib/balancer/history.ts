@@ -4,7 +4,7 @@ import { addSat, msatToSatCeil, satToMsat } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
 import { parseShortChannelId, type PaymentHash } from "../domain/ids.ts";
-import type { PaymentStatus, PaymentSummary } from "../domain/payment.ts";
+import { isDirect, type PaymentStatus, type PaymentSummary } from "../domain/payment.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { memoPrefix, parseMemo } from "../protocol/memo.ts";
 import { tripBreaker } from "./breaker.ts";
@@ -263,6 +263,8 @@ function addForeign(
   if (status.kind !== "settled" && status.kind !== "in-flight") return;
   const amountSat = msatToSatCeil(payment.amountMsat);
   if (destination === undefined || amountSat <= 0n || !node.info) return;
+  // Our node pays for others, too, and anybody may write our memo into an invoice: it must not use up what we would lend.
+  if (status.kind === "settled" && !isDirect(status)) return;
   markBlank(step, true);
   const side = channelOf(node, payment);
   const rebuilding = isRebuilding(state, node);

@@ -6,7 +6,7 @@ import { type Msat, type Sat, sat, satToMsat } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
 import { formatShortChannelId, type NodePubkey, type PaymentHash } from "../domain/ids.ts";
-import { failureSentences, type PaymentStatus } from "../domain/payment.ts";
+import { failureSentences, isDirect, type PaymentStatus } from "../domain/payment.ts";
 import { toldReason } from "../domain/reasons.ts";
 import { type NodeReply, noFee } from "../lightning/node.ts";
 import { notFoundGraceMs } from "../policy/resolve.ts";
@@ -208,7 +208,8 @@ type Settled = Extract<PaymentStatus, { kind: "settled" }>;
 /** LND says that it was paid. */
 export function settle(step: Step, payment: Payment, status: Settled): void {
   const entry = ledgerEntry(step.state, payment.paymentHash);
-  if (!entry.foreign) verify(step, payment, entry, status);
+  if (entry.foreign) return endForeign(step, payment, entry, isDirect(status) ? entry.amountSat : sat(0));
+  verify(step, payment, entry, status);
   endPayment(step, payment, { kind: "settled", feeMsat: status.feeMsat });
 }
 
@@ -262,7 +263,7 @@ type PaymentEnd =
 function endPayment(step: Step, payment: Payment, end: PaymentEnd): void {
   const { state } = step;
   const entry = ledgerEntry(state, payment.paymentHash);
-  if (entry.foreign) return endForeign(step, payment, entry, end.kind === "settled" ? entry.amountSat : sat(0));
+  if (entry.foreign) return endForeign(step, payment, entry, sat(0));
   if (end.kind === "settled") state.troubles.delete(payment.peer);
   else if (!end.released) noteFailure(step, payment.peer);
   payment.phase = "ending";

@@ -4,7 +4,9 @@ import { isNote, type LogRecord, type StatementRecord } from "../audit/record.ts
 import type { LimitsConfig } from "../config/config.ts";
 import { limitsFor } from "../config/settings.ts";
 import { addSat, maxSat, minSat, type Sat, sat, subSat } from "../domain/amounts.ts";
-import type { ChannelPoint, NodePubkey, ShortChannelId } from "../domain/ids.ts";
+import type { ChannelPoint, NodePubkey, PaymentHash, ShortChannelId } from "../domain/ids.ts";
+import { isDirect, type PaymentSummary } from "../domain/payment.ts";
+import { memoPrefix } from "../protocol/memo.ts";
 import { accountText, isSigned } from "../protocol/signatures.ts";
 
 /** What `tightrope ledger` prints: who owes whom, by three accounts of it. Plain data. */
@@ -134,6 +136,23 @@ export interface LndNodeReading {
   readonly pairs: ReadonlyMap<NodePubkey, LndPair>;
   /** Every id of its open channels. */
   readonly channelIds: ReadonlyMap<ChannelPoint, readonly ShortChannelId[]>;
+}
+
+/** The payments that the log counts. */
+export function countedPayments(records: readonly LogRecord[]): Set<PaymentHash> {
+  const counted = new Set<PaymentHash>();
+  for (const record of records) {
+    if (record.kind === "intent" || (record.kind === "foreign" && record.amountSat > 0n)) {
+      counted.add(record.paymentHash);
+    } else if (record.kind === "foreign") counted.delete(record.paymentHash);
+  }
+  return counted;
+}
+
+/** Whether LND lists it as a rebalance. Anybody may write our memo into an invoice, for a withdrawal say; what counts, counts. */
+export function isRebalance({ memo, paymentHash, status }: PaymentSummary, counted: ReadonlySet<PaymentHash>): boolean {
+  return memo.startsWith(memoPrefix) &&
+    (counted.has(paymentHash) || status.kind !== "settled" || isDirect(status));
 }
 
 export function reportLedger(

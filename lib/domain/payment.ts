@@ -66,3 +66,8 @@ export interface PaymentSummary {
   readonly destination: NodePubkey | undefined;
   readonly memo: string;
 }
+
+/** Whether a settled payment can have been a rebalance: without a fee, and in one hop as far as the node names any. */
+export function isDirect({ feeMsat, routes }: Extract<PaymentStatus, { kind: "settled" }>): boolean {
+  return feeMsat === 0n && routes.every(({ length }) => length === 1);
+}

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { msat } from "../../lib/domain/amounts.ts";
+import { parsePaymentHash, parseShortChannelId } from "../../lib/domain/ids.ts";
+import type { PaymentStatus } from "../../lib/domain/payment.ts";
 import { isRefusal } from "../../lib/lightning/sim/model.ts";
 import { formatMemo, invoiceTag } from "../../lib/protocol/memo.ts";
 import { sat } from "../../lib/domain/amounts.ts";
@@ -83,6 +85,44 @@ for (const memo of ["a withdrawal", "tightrope rebalance 800x1x0 0123456789abcde
     assert.equal(harness.network.payment(alice, made.paymentHash)?.status, "SUCCEEDED");
     assert.equal(instance.view.breaker, undefined);
     assert.ok(!instance.story.includes("payer intent 20000"), instance.story.join("\n"));
+    await harness.end();
+  });
+}
+
+for (const held of [false, true]) {
+  Deno.test(`a withdrawal whose invoice bears our memo is no loan${held ? ", once it has ended" : ""}`, async () => {
+    const { harness, other, point, instance, rogue } = await world(4);
+    const stranger = harness.node("stranger");
+    const amountMsat = msat(300_000_000);
+    const channelId = parseShortChannelId("472x2x0")!;
+    const routes = [[{ channelId, pubkey: other }, { channelId, pubkey: stranger }]];
+    const paid: PaymentStatus = { kind: "settled", amountMsat, feeMsat: msat(5), routes };
+    const lnd: { status: PaymentStatus } = { status: held ? { kind: "in-flight" } : paid };
+    instance.tamper = async (_node, call, real) => {
+      const reply = await real();
+      if (call.method === "listPayments" && reply.ok && reply.method === "listPayments" && call.args[0] < 900n) {
+        const withdrawal = {
+          ...{ index: 900n, paymentHash: parsePaymentHash(hash)!, amountMsat, createdAtWallMs: instance.now.wallMs },
+          ...{ destination: stranger, memo: "tightrope rebalance 800x1x0 0123456789abcdef", status: lnd.status },
+        };
+        return { ...reply, value: [...reply.value, withdrawal] };
+      }
+      return call.method === "trackPayment" && call.args[0] === hash
+        ? { ok: true, method: "trackPayment", value: lnd.status }
+        : reply;
+    };
+    await harness.run(20_000);
+    assert.equal(instance.state.ledger.positions.get(stranger) ?? 0n, held ? 300_000n : 0n);
+    lnd.status = paid;
+    await harness.run(70_000);
+    assert.equal(instance.state.ledger.positions.get(stranger) ?? 0n, 0n);
+    const before = instance.disk.length;
+    await instance.restart();
+    await harness.run(20_000);
+    assert.equal(instance.disk.length, before);
+    rogue.hello();
+    await harness.run(6_000);
+    assert.equal(await rogue.answer(rogue.request(point, 20_000)), "paid");
     await harness.end();
   });
 }

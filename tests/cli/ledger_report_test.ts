@@ -11,12 +11,20 @@ import {
   formatLedgerText,
   ledgerCsvColumns,
 } from "../../lib/cli/ledger_output.ts";
-import { type LndNodeReading, type LndPair, type PeerReport, reportLedger } from "../../lib/cli/ledger_report.ts";
-import { sat } from "../../lib/domain/amounts.ts";
+import {
+  countedPayments,
+  isRebalance,
+  type LndNodeReading,
+  type LndPair,
+  type PeerReport,
+  reportLedger,
+} from "../../lib/cli/ledger_report.ts";
+import { msat, sat } from "../../lib/domain/amounts.ts";
+import type { PaymentSummary } from "../../lib/domain/payment.ts";
 import { parseNodePubkey, parseShortChannelId } from "../../lib/domain/ids.ts";
 import { accountText } from "../../lib/protocol/signatures.ts";
 import { encodeZbase32 } from "../../lib/protocol/zbase32.ts";
-import { node, record, startWallMs } from "../audit/records.ts";
+import { hash, node, record, startWallMs } from "../audit/records.ts";
 import { limits } from "../policy/fixtures.ts";
 
 const secretKey = sha256(new Uint8Array(1));
@@ -177,6 +185,32 @@ Deno.test("the limit of a channel is found by each id that LND has for it", () =
   const known = { ...reading({}), channelIds: new Map([[channelPoint!, [channelId!, aliasId]]]) };
   const [channel] = reportLedger(records, ledger, own, [known], day).peers[0]!.pairs[0]!.channels;
   assert.deepEqual([channel!.limitSat, channel!.leftSat], [90n, 40n]);
+});
+
+Deno.test("what LND lists with our memo is a rebalance if it was direct, or if the log counts it", () => {
+  const hop = { channelId: record("intent", 1).channelId!, pubkey: peer };
+  const settled = (...route: (typeof hop)[]) =>
+    ({ kind: "settled", amountMsat: msat(1), feeMsat: msat(0), routes: [route] }) as const;
+  const table: [boolean, number, PaymentSummary["status"], string?][] = [
+    [true, 9, settled(hop)],
+    [false, 9, settled(hop, hop)],
+    [false, 9, { ...settled(hop), feeMsat: msat(1) }],
+    [true, 9, { kind: "in-flight" }],
+    [true, 1, settled(hop, hop)],
+    [true, 2, settled(hop, hop)],
+    [false, 3, settled(hop, hop)],
+    [false, 9, settled(hop), "a withdrawal"],
+  ];
+  const counted = countedPayments([
+    record("intent", 1),
+    record("foreign", 2),
+    record("foreign", 3, { pending: true }),
+    record("foreign", 3, { amountSat: 0 }),
+  ]);
+  for (const [want, n, status, memo = "tightrope rebalance 800000x1x0 0123456789abcdef"] of table) {
+    const payment = { index: 1n, paymentHash: hash(n), status, amountMsat: msat(1), createdAtWallMs: 0, memo };
+    assert.equal(isRebalance({ ...payment, destination: peer }, counted), want, `${n} ${JSON.stringify(status.kind)}`);
+  }
 });
 
 /** RFC 4180, read back. */

@@ -5,12 +5,11 @@ import type { ChannelPoint, NodePubkey, ShortChannelId } from "../../domain/ids.
 import { unreachable } from "../../domain/errors.ts";
 import { systemClock, systemRandom } from "../../env/system.ts";
 import type { LightningNode } from "../../lightning/node.ts";
-import { memoPrefix } from "../../protocol/memo.ts";
 import { LightningWorker } from "../../workers/lightning_remote.ts";
 import type { Command } from "../args.ts";
 import { exitCodes } from "../exit_codes.ts";
 import { formatLedgerCsv, formatLedgerJson, formatLedgerText } from "../ledger_output.ts";
-import { type LndNodeReading, type LndPair, reportLedger } from "../ledger_report.ts";
+import { countedPayments, isRebalance, type LndNodeReading, type LndPair, reportLedger } from "../ledger_report.ts";
 import { loadConfig } from "./load_config.ts";
 import { type ReachedNode, reachNodes, readLedger, tried } from "./read_ledger.ts";
 import { print, wantsColour } from "./screen.ts";
@@ -75,8 +74,10 @@ async function readNode(reached: ReachedNode, records: readonly LogRecord[]): Pr
           Math.min(oldest, record.kind === "foreign" ? record.paidAtWallMs ?? record.atWallMs : record.atWallMs),
         first.atWallMs,
       );
-      for await (const { status, destination, memo, amountMsat } of paymentsSince(node, sinceWallMs - marginMs)) {
-        if (destination === undefined || !memo.startsWith(memoPrefix)) continue;
+      const counted = countedPayments(own);
+      for await (const payment of paymentsSince(node, sinceWallMs - marginMs)) {
+        const { status, destination, amountMsat } = payment;
+        if (destination === undefined || !isRebalance(payment, counted)) continue;
         const pair = pairWith(destination);
         const amountSat = msatToSatCeil(amountMsat);
         if (status.kind === "settled") pair.paidSat = addSat(pair.paidSat, amountSat);
