@@ -41,7 +41,7 @@ export interface Ledger {
   readonly accounts: AccountBook;
   /** The newest that other operators' nodes have said of their accounts with ours, keyed by `pairKey(ours, theirs)`. */
   readonly statements: Map<string, StatementRecord>;
-  /** When a payment was last tried over a channel, whatever came of it, keyed by {@link sideKey}; monotonic. */
+  /** When a payment was last tried over a channel, whatever came of it, by {@link sideKey}; see {@link lastAttemptAtMs}. Monotonic. */
   readonly lastAttemptAtMs: Map<string, number>;
   /**
    * The wall clock of the newest record of each of our nodes, without those whose date had not come when the log was folded:
@@ -105,9 +105,17 @@ export function sideKey(node: NodePubkey, channelPoint: ChannelPoint): string {
   return `${node}/${channelPoint}`;
 }
 
-/** What went to a node over channels that can't be named, beside the sides of its channels. */
+/** What went to a node over channels that can't be named, beside the sides of its channels: it could have been any of them. */
 function unnamedKey(node: NodePubkey, peer: NodePubkey): string {
   return `${node}/${peer}`;
+}
+
+function sideOrUnnamedKey({ node, peer, channelPoint }: {
+  readonly node: NodePubkey;
+  readonly peer: NodePubkey;
+  readonly channelPoint: ChannelPoint | undefined;
+}): string {
+  return channelPoint === undefined ? unnamedKey(node, peer) : sideKey(node, channelPoint);
 }
 
 /** Net outflow over one side of a channel, with all that may have gone over it. */
@@ -119,6 +127,18 @@ export function channelPositionSat(
 ): Sat {
   const named = channelPositions.get(sideKey(node, channelPoint)) ?? sat(0);
   return addSat(named, channelPositions.get(unnamedKey(node, peer)) ?? sat(0));
+}
+
+/** When a payment was last tried that went over one side of a channel, or may have. */
+export function lastAttemptAtMs(
+  ledger: Ledger,
+  node: NodePubkey,
+  peer: NodePubkey,
+  channelPoint: ChannelPoint,
+): number | undefined {
+  const named = ledger.lastAttemptAtMs.get(sideKey(node, channelPoint)) ?? -Infinity;
+  const latest = Math.max(named, ledger.lastAttemptAtMs.get(unnamedKey(node, peer)) ?? -Infinity);
+  return latest === -Infinity ? undefined : latest;
 }
 
 export function createLedger(): Ledger {
@@ -350,10 +370,8 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     reservedAtMs: atMs,
     settledAtMs: pending ? undefined : paidAtMs,
   });
-  if (channelPoint !== undefined) {
-    const key = sideKey(node, channelPoint);
-    ledger.lastAttemptAtMs.set(key, Math.max(paidAtMs, ledger.lastAttemptAtMs.get(key) ?? -Infinity));
-  }
+  const key = sideOrUnnamedKey(record);
+  ledger.lastAttemptAtMs.set(key, Math.max(paidAtMs, ledger.lastAttemptAtMs.get(key) ?? -Infinity));
   move(ledger, record, amountSat);
   const countedSat = pending ? { reservedSat: amountSat } : { paidSat: amountSat };
   book(ledger.accounts, record, paidAtWallMs ?? record.atWallMs, { ...countedSat, foreignSat: amountSat }, !pending);
@@ -414,18 +432,12 @@ function sameDeal(
 
 function move(
   ledger: Ledger,
-  { node, peer, ownPeer, channelPoint }: {
-    node: NodePubkey;
-    peer: NodePubkey;
-    ownPeer: boolean;
-    channelPoint: ChannelPoint | undefined;
-  },
+  deal: Pick<LedgerPayment, "node" | "peer" | "ownPeer" | "channelPoint">,
   outflowSat: Sat,
 ): void {
-  if (ownPeer) return;
-  ledger.positions.set(peer, addSat(ledger.positions.get(peer) ?? sat(0), outflowSat));
-  // A foreign payment over a channel that we can't name could have been over any with that node.
-  const key = channelPoint === undefined ? unnamedKey(node, peer) : sideKey(node, channelPoint);
+  if (deal.ownPeer) return;
+  ledger.positions.set(deal.peer, addSat(ledger.positions.get(deal.peer) ?? sat(0), outflowSat));
+  const key = sideOrUnnamedKey(deal);
   ledger.channelPositions.set(key, addSat(ledger.channelPositions.get(key) ?? sat(0), outflowSat));
 }
 

@@ -1,4 +1,4 @@
-import { channelPositionSat, type LedgerPayment, sideKey, totalOutflowSat } from "../audit/ledger.ts";
+import { channelPositionSat, lastAttemptAtMs, type LedgerPayment, totalOutflowSat } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { limitsFor } from "../config/settings.ts";
 import { sat } from "../domain/amounts.ts";
@@ -219,7 +219,6 @@ function decide(step: Step, request: Request, node: NodeState): void {
   }
   const { ledger, config } = state;
   const own = node.info.pubkey;
-  const key = sideKey(own, channel.channelPoint);
   const ownPeer = isOwn(state, request.peer);
   const { requestId, channelPoint, tokens } = message;
   const decision = decidePayment({
@@ -240,7 +239,7 @@ function decide(step: Step, request: Request, node: NodeState): void {
     requestOpen: side.ask !== undefined,
     paymentOpen: [...openPaymentsOf(state)].some((open) => concerns(open, own, request)),
     payments: ledger.payments.values(),
-    lastAttemptAtMs: ledger.lastAttemptAtMs.get(key),
+    lastAttemptAtMs: lastAttemptAtMs(ledger, own, request.peer, channel.channelPoint),
     positionSat: ledger.positions.get(request.peer) ?? sat(0),
     channelPositionSat: channelPositionSat(ledger, own, request.peer, channel.channelPoint),
     totalOutflowSat: totalOutflowSat(ledger, (pubkey) => isOwn(state, pubkey)),

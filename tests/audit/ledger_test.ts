@@ -8,6 +8,7 @@ import {
   foldLedger,
   forgetSettled,
   lacksPayments,
+  lastAttemptAtMs,
   missingFromWallMs,
   openPayments,
   sideKey,
@@ -278,6 +279,14 @@ Deno.test("a foreign payment over a channel without a name counts over each chan
   assert.equal(channelPositionSat(ledger, alice, bob, point), 100_000n);
   assert.equal(channelPositionSat(ledger, alice, bob, elsewhere), 50_000n);
   assert.equal(channelPositionSat(ledger, alice, alice, elsewhere), 0n);
+});
+
+Deno.test("a foreign payment over a channel without a name is an attempt on each channel with that node", () => {
+  const elsewhere = parseChannelPoint("c2".repeat(32) + ":0")!;
+  const ledger = foldLedger([intent("02", { atWallMs: 500 }), { ...foreign("01"), channelPoint: undefined }], now);
+  assert.equal(lastAttemptAtMs(ledger, alice, bob, point), 5_000 - 60_000);
+  assert.equal(lastAttemptAtMs(ledger, alice, bob, elsewhere), 5_000 - 60_000);
+  assert.equal(lastAttemptAtMs(ledger, alice, alice, elsewhere), undefined);
 });
 
 Deno.test("a foreign payment seen pending settles once", () => {
