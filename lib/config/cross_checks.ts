@@ -159,6 +159,11 @@ interface Effective<T> {
 function checkSettings(root: SourceNode): Finding[] {
   const found = new Map<string, Finding>();
   const base: Path = ["limits", "baseSettings"];
+  const totalPath: Path = ["limits", "maxNetOutflowTotal"];
+  const totalSat = readField<Sat>(settingFields.maxNetOutflow, textAt(root, totalPath));
+  const total: readonly [string, Effective<Sat>][] = totalSat === undefined
+    ? []
+    : [["maxNetOutflowTotal", { value: totalSat, path: totalPath, rank: 0 }]];
   for (const chain of chains(idEntries(root))) {
     const groups = [base, ...chain.map((entry) => entry.path)];
     const effective = <T>(name: string, field: Parameters<typeof readField<T>>[0], byDefault: T): Effective<T> => {
@@ -196,6 +201,7 @@ function checkSettings(root: SourceNode): Finding[] {
         effective("maxAmountPerPeriod", maxAmountPerPeriod, defaultSettings.maxAmountPerPeriodSat),
       ],
       ["maxNetOutflow", effective("maxNetOutflow", maxNetOutflow, defaultSettings.maxNetOutflowSat)],
+      ...total,
     ];
     for (const [name, limit] of limits) {
       if (limit.value > 0n && limit.value < min.value) {

@@ -391,6 +391,20 @@ Deno.test("parseConfig() warns about settings that work and shouldn't be so", ()
   ]);
 });
 
+Deno.test("parseConfig() warns of a maxNetOutflowTotal below every payment, and not of one that lends nothing on purpose", () => {
+  const warnings = (limits: object) => {
+    const lightningNodes = [{ type: "lnd", socket: "a:1", certPath: "c", macaroonPath: "m" }];
+    const parsed = parse(JSON.stringify({ secret: generatedSecret, lightningNodes, limits }));
+    assert.ok(parsed.ok);
+    return parsed.config.warnings;
+  };
+  assert.deepEqual(warnings({ maxNetOutflowTotal: 5000 }), [
+    "limits.maxNetOutflowTotal lets nothing be paid: maxNetOutflowTotal 5,000 is less than minTransactionSize 10,000",
+  ]);
+  assert.deepEqual(warnings({ maxNetOutflowTotal: 5000, baseSettings: { minTransactionSize: 5000 } }), []);
+  assert.deepEqual(warnings({ maxNetOutflowTotal: 0 }), []);
+});
+
 Deno.test("parseConfig() reads JSON and anchors, and stands aliases that multiply", () => {
   assert.ok(
     parse(JSON.stringify({
