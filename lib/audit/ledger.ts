@@ -5,6 +5,7 @@ import type { Now } from "../env/clock.ts";
 import { type AccountBook, book, createAccountBook, pairKey } from "./accounts.ts";
 import { isBlind } from "./by_hand.ts";
 import {
+  clockToleranceMs,
   type ForeignRecord,
   isNote,
   type LogRecord,
@@ -374,7 +375,8 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
   ledger.lastAttemptAtMs.set(key, Math.max(paidAtMs, ledger.lastAttemptAtMs.get(key) ?? -Infinity));
   move(ledger, record, amountSat);
   const countedSat = pending ? { reservedSat: amountSat } : { paidSat: amountSat };
-  book(ledger.accounts, record, paidAtWallMs ?? record.atWallMs, { ...countedSat, foreignSat: amountSat }, !pending);
+  const datedWallMs = paidAtWallMs === undefined ? record.atWallMs : paidAtWallMs - clockToleranceMs;
+  book(ledger.accounts, record, datedWallMs, { ...countedSat, foreignSat: amountSat }, !pending);
 }
 
 /** What an account loses when an open payment ends. */

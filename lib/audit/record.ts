@@ -47,6 +47,9 @@ export type TransactionRecord =
   | TransactionBase & { readonly kind: "cancelled"; readonly role: "payee"; readonly reason: string }
   | ForeignRecord;
 
+/** What was paid counts as a day younger than the node says: its clock isn't ours, nor need ours be right. */
+export const clockToleranceMs = 86_400_000;
+
 /** A rebalance payment that our node made and this log doesn't know: a restored backup or a second daemon. It counts as spent. */
 export interface ForeignRecord {
   readonly kind: "foreign";
@@ -61,7 +64,7 @@ export interface ForeignRecord {
   readonly amountSat: Sat;
   /** Settled, or still in flight when it was seen. */
   readonly pending: boolean;
-  /** When it can have been settled at the latest, if that is longer ago than the record; windows count from then. */
+  /** {@link clockToleranceMs} after the node says it was settled, if that is longer ago than the record; windows count from then. */
   readonly paidAtWallMs?: number;
   /** Only where the operator ended it by hand. */
   readonly reason?: string;

@@ -1,5 +1,5 @@
 import { lacksPayments, missingFromWallMs } from "../audit/ledger.ts";
-import type { ForeignRecord } from "../audit/record.ts";
+import { clockToleranceMs, type ForeignRecord } from "../audit/record.ts";
 import { addSat, msatToSatCeil, satToMsat } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
@@ -20,8 +20,6 @@ const pageSize = 100;
 const spacingMs = 1_000;
 /** Payments are looked for from this long before the newest record: clocks differ, and a backup lacks its last records. */
 const marginMs = 86_400_000;
-/** What was paid counts as a day younger than the node says: its clock isn't ours, nor need ours be right. */
-const clockToleranceMs = 86_400_000;
 
 /** A lost log doesn't tell which payees are nodes of ours: so long after the start the others may come up and say so. */
 const acquaintanceMs = 5_000;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Account, netSat, pairTotals } from "../../lib/audit/accounts.ts";
 import { createLedger, foldLedger } from "../../lib/audit/ledger.ts";
-import type { LogRecord } from "../../lib/audit/record.ts";
+import { clockToleranceMs, type LogRecord } from "../../lib/audit/record.ts";
 import { node, record, startWallMs } from "./records.ts";
 
 const at = (minutes: number) => ({ atWallMs: startWallMs + minutes * 60_000 });
@@ -80,4 +80,11 @@ Deno.test("since when somebody owes: from when the settled balance last changed 
   assert.deepEqual(since(...owes, ...failure), [150, 1]);
   assert.deepEqual(since(...owes, ...receive(4, 5, 150)), [0, 5]);
   assert.deepEqual(since(...owes, ...receive(4, 5, 150), ...failure, ...receive(6, 7, 1)), [-1, 7]);
+});
+
+Deno.test("what LND has paid before is dated as LND dates it, though it counts for a day longer", () => {
+  const found = { ...record("foreign", 1, at(9_000)), paidAtWallMs: startWallMs + clockToleranceMs } as LogRecord;
+  const [account] = accounts(found);
+  assert.deepEqual([account!.firstAtWallMs, account!.lastAtWallMs], [startWallMs, startWallMs]);
+  assert.equal(fold(found).accounts.standings.get(node("B"))!.sinceWallMs, startWallMs);
 });
