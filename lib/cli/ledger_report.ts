@@ -194,7 +194,9 @@ export function reportLedger(
   );
   const pair = (peer: NodePubkey, node: NodePubkey): PairReport => {
     const sides = lent.filter((account) => account.peer === peer && account.node === node);
-    const ours = pairTotals(ledger.accounts, node, peer)!;
+    const invoices = [...ledger.invoices.values()].filter((invoice) => invoice.node === node && invoice.peer === peer);
+    const invoicedSat = addSat(...invoices.map(({ amountSat }) => amountSat));
+    const ours = { ...pairTotals(ledger.accounts, node, peer)!, invoicedSat };
     const asOwn = accounts.filter((account) => account.ownPeer && account.peer === peer && account.node === node);
     return {
       ...{ node, alias: aliasOf(node) },
@@ -281,7 +283,8 @@ function leftOf(limitSat: Sat, positionSat: Sat): Sat {
   return maxSat(sat(0), subSat(limitSat, positionSat));
 }
 
-type Totals = NonNullable<ReturnType<typeof pairTotals>>;
+/** `invoicedSat`: on invoices that are open, as far as the log knows. */
+type Totals = NonNullable<ReturnType<typeof pairTotals>> & { readonly invoicedSat: Sat };
 
 /** @param asOwn what the two have paid each other as nodes of one operator: LND lists it with the rest */
 function compareLnd(
@@ -301,8 +304,10 @@ function compareLnd(
   const receivedDifferenceSat = subSat(receivedSat, ours.receivedSat);
   const base = { paidSat, receivedSat, openSat, paidDifferenceSat, receivedDifferenceSat };
   if (paidDifferenceSat === 0n && receivedDifferenceSat === 0n) return { verdict: "agrees", ...base, meaning: "" };
-  const may = paidDifferenceSat >= 0n && paidDifferenceSat <= ours.openSat && receivedDifferenceSat === 0n;
-  if (may) return { verdict: "open", ...base, meaning: "LND has ended what the log still has as open" };
+  const isUpTo = (differenceSat: Sat, openSat: Sat) => differenceSat >= 0n && differenceSat <= openSat;
+  if (isUpTo(paidDifferenceSat, ours.openSat) && isUpTo(receivedDifferenceSat, ours.invoicedSat)) {
+    return { verdict: "open", ...base, meaning: "LND has ended what the log still has as open" };
+  }
   const why: string[] = [];
   if (paidDifferenceSat > 0n) why.push("LND has paid what this log doesn't know: a second daemon, or a restored log");
   if (paidDifferenceSat < 0n) {
@@ -342,7 +347,7 @@ function compareTheirs(ours: Totals, record: StatementRecord | undefined, isOutd
       meaning: "from before the last payment; an honest side says it anew within minutes, while both are connected",
     };
   }
-  if (openSat > 0n || ours.openSat > 0n) {
+  if (openSat > 0n || ours.openSat > 0n || ours.invoicedSat > 0n) {
     return { verdict: "open", ...base, meaning: "something is under way, which may explain it" };
   }
   return {

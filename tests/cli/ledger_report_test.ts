@@ -78,6 +78,7 @@ Deno.test("the other side's word beside the log: agrees, differs, outdated, open
     ["differs", [...paid(1, 100), says(5, 100)]],
     ["open", [...paid(1, 100), open, says(0, 150)]],
     ["open", [...paid(1, 100), says(0, 90, { openSat: sat(10) })]],
+    ["open", [...paid(1, 100), record("invoiced", 2, { amountSat: 30, peer }), says(30, 100)]],
     ["outdated", [...paid(1, 100), says(0, 100), ...paid(3, 7, startWallMs + 120_000)]],
     ["forged", [...paid(1, 100), { ...says(0, 90), receivedSat: sat(100) }]],
   ];
@@ -94,9 +95,12 @@ Deno.test("LND beside the log: agrees, open, differs and why, unread", () => {
     record("received", 2, { amountSat: 30, peer }),
   ];
   const open = [...log, record("intent", 3, { amountSat: 20, peer })];
+  const invoiced = [...log, record("invoiced", 4, { amountSat: 20, peer })];
   const table: [string, RegExp, LogRecord[], LndNodeReading[]][] = [
     ["agrees", /^$/, log, [reading({ paidSat: 100, receivedSat: 30 })]],
     ["open", /still has as open/, open, [reading({ paidSat: 120, receivedSat: 30 })]],
+    ["open", /still has as open/, invoiced, [reading({ paidSat: 100, receivedSat: 50 })]],
+    ["differs", /received more/, invoiced, [reading({ paidSat: 100, receivedSat: 51 })]],
     ["differs", /a second daemon, or a restored log/, log, [reading({ paidSat: 120, receivedSat: 30 })]],
     ["differs", /a second daemon, or a restored log/, open, [reading({ paidSat: 121, receivedSat: 30 })]],
     ["differs", /doesn't list all that the log has paid/, log, [reading({ paidSat: 99, receivedSat: 30 })]],
