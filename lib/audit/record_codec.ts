@@ -31,8 +31,17 @@ const logLevels = ["debug", "info", "warn", "error"] as const satisfies readonly
 /** 21 million bitcoin. */
 const maxMsat = 2_100_000_000_000_000_000n;
 
+/**
+ * What is free text in a transaction. Everything else must be read back as it was, and has a form that holds no secret,
+ * whatever it looks like: a peer draws its ids as it likes.
+ */
+const freeTexts: readonly string[] = ["reason", "alias", "setAside"];
+
 export function encodeTransaction(record: LogRecord): Uint8Array {
-  return encodeJson(redactSecrets(recordToJson(record)));
+  const fields = Object.entries(recordToJson(record));
+  return encodeJson(
+    Object.fromEntries(fields.map(([key, value]) => [key, freeTexts.includes(key) ? redactSecrets(value) : value])),
+  );
 }
 
 /** @param maskedKeys the configuration's `audit.shouldMask` */

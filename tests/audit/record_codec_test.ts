@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { msat, sat } from "../../lib/domain/amounts.ts";
 import { TightropeError } from "../../lib/domain/errors.ts";
-import { parseRequestId, parseShortChannelId } from "../../lib/domain/ids.ts";
+import {
+  parseChannelPoint,
+  parseNodePubkey,
+  parsePaymentHash,
+  parseRequestId,
+  parseShortChannelId,
+} from "../../lib/domain/ids.ts";
 import type { EventRecord, LogRecord, TransactionRecord } from "../../lib/audit/record.ts";
 import {
   decodeEvent,
@@ -71,6 +77,27 @@ Deno.test("decodeTransaction() gives back what encodeTransaction() was given", (
   fc.assert(fc.property(transaction, (given) => {
     assert.deepEqual(decodeTransaction(encodeTransaction(given)), { ...given });
   }));
+});
+
+// A peer chooses its request's id, and its hash and its node's key as far as it has the patience to draw them.
+Deno.test("ids that look like the beginning of a macaroon are read back as they were written", () => {
+  const like = (digits: number) => "0201036c6e64".padEnd(digits, "0");
+  const ids = {
+    requestId: parseRequestId(like(32))!,
+    paymentHash: parsePaymentHash(like(64))!,
+    peer: parseNodePubkey(like(66))!,
+    channelPoint: parseChannelPoint(`${like(64)}:0`)!,
+  };
+  for (const kind of ["intent", "settled", "failed", "unknown", "invoiced", "received", "cancelled"] as const) {
+    const given = { ...record(kind, 1), ...ids } as TransactionRecord;
+    assert.deepEqual(decodeTransaction(encodeTransaction(given)), given);
+  }
+  const statement: LogRecord = {
+    ...{ kind: "statement", atWallMs: startWallMs, node: ids.peer, alias: "bob", peer: node("A") },
+    ...{ paidSat: sat(1), receivedSat: sat(2), openSat: sat(0), count: 2, logLength: 7, logTreeHash: like(64) },
+    ...{ saidAtWallMs: startWallMs, signature: "agedbg5k".padEnd(104, "y") },
+  };
+  assert.deepEqual(decodeLogRecord(encodeTransaction(statement)), statement);
 });
 
 Deno.test("a transaction reads as one line of plain JSON", () => {

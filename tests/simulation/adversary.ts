@@ -2,7 +2,13 @@ import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import { msat, sat } from "../../lib/domain/amounts.ts";
-import { type ChannelPoint, type NodePubkey, parseRequestId, type PaymentHash } from "../../lib/domain/ids.ts";
+import {
+  type ChannelPoint,
+  type NodePubkey,
+  parseRequestId,
+  type PaymentHash,
+  type RequestId,
+} from "../../lib/domain/ids.ts";
 import { isRefusal, type SimEvent } from "../../lib/lightning/sim/model.ts";
 import { joinFields, u64 } from "../../lib/protocol/fields.ts";
 import { formatMemo, invoiceTag } from "../../lib/protocol/memo.ts";
@@ -615,7 +621,7 @@ export class Adversary implements Participant {
     const replayed = this.#requests.length > 0 ? dice.pick(this.#requests) : undefined;
     const requestId = chosen.has("same-request") && replayed
       ? parseRequestId(replayed.requestId)!
-      : parseRequestId(Array.from({ length: 32 }, () => dice.below(16).toString(16)).join(""))!;
+      : drawRequestId(dice);
     let channelPoint = shown.channelPoint;
     if (chosen.has("other-channel")) channelPoint = other.shown.channelPoint;
     if (chosen.has("channel-of-others")) channelPoint = dice.pick(world.channels).point;
@@ -770,7 +776,7 @@ export class Adversary implements Participant {
     const { most, least } = this.#payable(victim, victimNode, channel.point);
     const chanId = network.channel(claimed, channel.point)?.chanId;
     if (chanId === undefined || most < least) return;
-    const requestId = parseRequestId(Array.from({ length: 32 }, () => dice.below(16).toString(16)).join(""))!;
+    const requestId = drawRequestId(dice);
     const tokens = sat(most);
     const tag = invoiceTag({ sessionId, requestId, channelPoint: channel.point, tokens });
     const made = makeInvoice(world, dice, {
@@ -787,6 +793,13 @@ export class Adversary implements Participant {
     const request = { type: "payInvoice", requestId, channelPoint: channel.point, channelId: chanId };
     this.#send(connection, { ...request, invoice: made.text, tokens: String(most) });
   }
+}
+
+/** Any 32 digits will do; some look like what they aren't: the beginning of a macaroon, nothing, a number. */
+function drawRequestId(dice: Dice): RequestId {
+  const random = Array.from({ length: 32 }, () => dice.below(16).toString(16)).join("");
+  const beginning = dice.chance(80) ? "" : dice.pick(["0201036c6e64", "0".repeat(24), "1e".repeat(12)]);
+  return parseRequestId(beginning + random.slice(beginning.length))!;
 }
 
 function remember<T>(list: T[], item: T): void {

@@ -1,4 +1,4 @@
-import type { TransactionRecord } from "../../lib/audit/record.ts";
+import { isNote, type TransactionRecord } from "../../lib/audit/record.ts";
 import type { NodePubkey } from "../../lib/domain/ids.ts";
 import type { SimInstance } from "./instance.ts";
 import { Violation } from "./watch.ts";
@@ -28,6 +28,7 @@ export function runToEnd(world: World): void {
     const still = whatIsLeft(world);
     if (still !== undefined) throw new Violation("a healed world stays at rest", still);
   }
+  for (const instance of world.instances) checkDisk(instance);
   for (const instance of world.instances) checkLog(world, instance);
   for (const channel of world.channels) checkDuel(world, channel, quietSinceMs);
   world.network.assertConserved();
@@ -121,6 +122,16 @@ function openOf(log: readonly TransactionRecord[]): TransactionRecord[] {
     }
   }
   return [...open.values()];
+}
+
+/** The next start reads what was written. */
+function checkDisk(instance: SimInstance): void {
+  const told = ({ kind, node, peer, paymentHash, channelPoint, amountSat, ...rest }: TransactionRecord) =>
+    [kind, node, peer, paymentHash, channelPoint, amountSat, "requestId" in rest && rest.requestId].join(" ");
+  const read = instance.records().flatMap((record) => isNote(record) ? [] : [told(record)]);
+  const differs = instance.log.findIndex((record, index) => told(record) !== read[index]);
+  if (read.length === instance.log.length && differs < 0) return;
+  throw new Violation("the disk holds what was written", `${instance.name}: record ${differs} of ${read.length}`);
 }
 
 /** The log and the node tell the same story. */
