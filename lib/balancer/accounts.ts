@@ -10,7 +10,7 @@ import { accountText, isSigned } from "../protocol/signatures.ts";
 import { nameOf, sats } from "./names.ts";
 import { countIgnored, hasProven, isIntroduced } from "./peers.ts";
 import { type BalancerState, isOwn, nodeByPubkey, type NodeState, type Pair, type PeerSession } from "./state.ts";
-import { armReport, backOffMs, call, note, send, type Step, tell, tellSparingly } from "./step.ts";
+import { armReport, backOffMs, call, note, send, type Step, tell, tellOfChannel } from "./step.ts";
 
 /**
  * Statements of account: each side tells the other, signed by its Lightning node, what it has paid and received. They are
@@ -138,7 +138,7 @@ export function onAccountSigned(step: Step, statement: Statement, reply: NodeRep
   pair.failures++;
   pair.dueAtMs = now.atMs + backOffMs(step, pair.failures, signRetryMs, longestSignRetryMs);
   if (pair.failures > 1 || reply.ok) return;
-  tellSparingly(step, {
+  tellOfChannel(step, undefined, {
     kind: "warning",
     level: "warn",
     message: `${nameOf(state, pair.node)} did not sign its statement of account: ${reply.message}. ${reply.remedy}`,

@@ -1,4 +1,4 @@
-import { type Step, tell, tellSparingly } from "./step.ts";
+import { type Step, tell, tellOfChannel } from "./step.ts";
 
 /**
  * Stops all paying until the operator resumes: something contradicts our own rules, so that nobody knows what the next
@@ -17,5 +17,5 @@ export function tripBreaker(step: Step, why: string): void {
     reason: why,
   } as const;
   if (isFirst) tell(step, record);
-  else tellSparingly(step, record);
+  else tellOfChannel(step, undefined, record);
 }

@@ -5,7 +5,7 @@ import type { NodePubkey, RequestId, ShortChannelId } from "../domain/ids.ts";
 import type { NodeEvent, NodeReply } from "../lightning/node.ts";
 import { channelName, nameOf } from "./names.ts";
 import { type BalancerState, createHistory, createSide, type NodeState, sessionFor, type Side } from "./state.ts";
-import { call, type Step, tell, tellSparingly } from "./step.ts";
+import { call, countUntold, type Step, tell, tellOfChannel } from "./step.ts";
 
 /** Polls after a hint, in ms: a receiver's ListChannels lags 20 to 45 ms behind the event. */
 const followUpMs = [20, 40, 80, 160, 320] as const;
@@ -36,7 +36,7 @@ export function onNodeEvent(step: Step, node: NodeState, event: NodeEvent, handl
         message: `${nodeName(step.state, node)} is not reachable: ${event.message}. ${event.remedy}`,
         ...(node.info ? { node: node.info.pubkey } : {}),
       });
-      for (const side of node.sides.values()) side.told = "node-down";
+      for (const side of node.sides.values()) Object.assign(side, { told: "node-down", untold: false });
       return;
     }
     case "warning":
@@ -226,6 +226,7 @@ export function refreshShared(step: Step, node: NodeState, remote?: NodePubkey):
     if (shared === side.shared) continue;
     side.shared = shared;
     side.told = undefined;
+    side.untold = false;
     if (shared) found = true;
     tellShared(step, node, side, shared, "its node left the cluster");
   }
@@ -235,7 +236,7 @@ export function refreshShared(step: Step, node: NodeState, remote?: NodePubkey):
 function tellShared(step: Step, node: NodeState, side: Side, shared: boolean, why: string): void {
   const { channel } = side;
   const between = `${nodeName(step.state, node)} and ${nameOf(step.state, channel.remotePubkey)}`;
-  tellSparingly(step, {
+  const isTold = tellOfChannel(step, side, {
     kind: shared ? "channel-watched" : "channel-unwatched",
     level: "info",
     message: shared
@@ -243,6 +244,7 @@ function tellShared(step: Step, node: NodeState, side: Side, shared: boolean, wh
       : `No longer watching channel ${channelName(channel)} between ${between}: ${why}`,
     ...facts(node, side),
   });
+  if (!isTold) countUntold(step);
 }
 
 /** What an event about one side of a channel names. */

@@ -28,7 +28,7 @@ import {
   type Side,
   sideOf,
 } from "./state.ts";
-import { append, backOffMs, call, send, type Step, tell, tellSparingly } from "./step.ts";
+import { append, backOffMs, call, countUntold, send, type Step, tell, tellOfChannel } from "./step.ts";
 
 /** The payer answers within 60 s or says `unknown`, which takes a moment to arrive; then the invoice is cancelled. */
 const answerTimeoutMs = 65_000;
@@ -117,11 +117,10 @@ function leave(
   reason: LeaveReason,
   amountSat: Ask["amountSat"] | undefined,
 ): void {
-  if (side.told === reason) return;
+  if (side.told === reason && !side.untold) return;
   side.told = reason;
   const shownAtMs = side.shownAtMs.get(reason);
   const isNews = shownAtMs === undefined || step.now.atMs - shownAtMs >= sameReasonMs;
-  if (isNews) side.shownAtMs.set(reason, step.now.atMs);
   const { channel } = side;
   const what = `${standing(nodeName(step.state, node), channel, settingsOf(step.state, node, channel))} of channel ${
     channelName(channel)
@@ -129,7 +128,7 @@ function leave(
   const amount = amountSat === undefined ? "" : ` (${sats(amountSat)})`;
   const waitMs = heldForMs(step, node, side, reason);
   const wait = waitMs === undefined ? "" : ` ${formatSpan(waitMs)} more`;
-  tellSparingly(step, {
+  const isTold = tellOfChannel(step, side, {
     kind: "decision",
     level: isNews ? "info" : "debug",
     message: `${what}: ${leaveReasons[reason]}${wait}${amount}`,
@@ -137,6 +136,9 @@ function leave(
     ...facts(node, side),
     ...(amountSat === undefined ? {} : { amountSat }),
   });
+  if (isTold && isNews) side.shownAtMs.set(reason, step.now.atMs);
+  if (!isTold && !side.untold) countUntold(step);
+  side.untold = !isTold;
 }
 
 /** How long a reason that passes by itself will hold. */
@@ -182,6 +184,7 @@ function ask(step: Step, node: NodeState, side: Side, peer: PeerSession, amountS
   });
   side.ask = requestId;
   side.told = "asking";
+  side.untold = false;
   const { sessionIdBytes: sessionId } = peer;
   const tag = invoiceTag({ sessionId, requestId, channelPoint: channel.channelPoint, tokens: amountSat });
   const memo = formatMemo(channel.shortChannelId, tag);

@@ -31,7 +31,7 @@ import {
   type Request,
   type Side,
 } from "./state.ts";
-import { append, call, type Step, tell, tellSparingly } from "./step.ts";
+import { append, call, type Step, tell, tellOfSession } from "./step.ts";
 
 /** One request per channel is looked into per this time. */
 const requestSpacingMs = 5_000;
@@ -58,7 +58,7 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     for (const node of state.nodes) if (now.atMs - node.polledAtMs >= freshMs) pollSoon(step, node, 0);
     if (now.atMs - (peer.refusedAtMs ?? -Infinity) < requestSpacingMs) return countIgnored(step);
     peer.refusedAtMs = now.atMs;
-    return tellSparingly(step, {
+    return tellOfSession(step, {
       kind: "request-refused",
       level: "info",
       message: `Refused ${peerName(peer)} a payment of ${sats(message.tokens)}: ${refuseSentence("unknown-channel")}`,

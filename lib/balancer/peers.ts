@@ -1,5 +1,4 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
-import type { ChannelSnapshot } from "../domain/channel.ts";
 import { unreachable } from "../domain/errors.ts";
 import type { ChannelPoint, NodePubkey } from "../domain/ids.ts";
 import type { NodeReply } from "../lightning/node.ts";
@@ -23,8 +22,26 @@ import { nodeProofText, recoverNodePubkey, type SessionRole } from "../protocol/
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
 import { channelName, cleanAlias, nameOf } from "./names.ts";
 import { pausesToSay } from "./pauses.ts";
-import { maxProofs, msPerProof, nodeByPubkey, type NodeState, type PeerNode, type PeerSession } from "./state.ts";
-import { armReport, backOffMs, call, send, type Step, tell, tellSparingly } from "./step.ts";
+import {
+  maxProofs,
+  msPerProof,
+  nodeByPubkey,
+  type NodeState,
+  type PeerNode,
+  type PeerSession,
+  type Side,
+} from "./state.ts";
+import {
+  armReport,
+  backOffMs,
+  call,
+  countUntold,
+  send,
+  type Step,
+  tell,
+  tellOfChannel,
+  tellOfSession,
+} from "./step.ts";
 
 /** One hello per node is looked into per this time; we say ours a little less often, so that none has to wait. */
 const helloSpacingMs = 5_000;
@@ -165,7 +182,7 @@ function handleOutputs(step: Step, peer: PeerSession, outputs: readonly SessionO
         countIgnored(step);
         if (step.now.atMs - (peer.refusedAtMs ?? -Infinity) >= helloSpacingMs) {
           peer.refusedAtMs = step.now.atMs;
-          tellSparingly(step, {
+          tellOfSession(step, {
             kind: "request-refused",
             level: "warn",
             message: `A message of ${peerName(peer)} is not understood: ${output.why}`,
@@ -191,7 +208,7 @@ function authenticated(step: Step, peer: PeerSession, sessionId: Uint8Array, sec
   if (peer.via === "swarm") {
     step.state.nobodyFoundAtMs = undefined;
     const old = secret === "previous" ? ", by the previous secret" : "";
-    tellSparingly(step, {
+    tellOfSession(step, {
       kind: "peer-authenticated",
       level: "info",
       message: `Connected to ${peerName(peer)}, which knows the cluster's secret${old}`,
@@ -334,14 +351,15 @@ function notePauses(
       after.paused ? `${name} is paused on its side, until its operator resumes` : `${name} goes on`,
     );
   }
-  const channels = step.state.nodes.flatMap((node) => [...node.sides.values()])
-    .map(({ channel }) => channel).filter((channel) => channel.remotePubkey === pubkey);
-  for (const channel of channels) {
-    const paused = after.pausedChannels.includes(channel.channelPoint);
-    if ((before?.pausedChannels.includes(channel.channelPoint) ?? false) === paused) continue;
+  const sides = step.state.nodes.flatMap((node) => [...node.sides.values()])
+    .filter(({ channel }) => channel.remotePubkey === pubkey);
+  for (const side of sides) {
+    const { channelPoint } = side.channel;
+    const paused = after.pausedChannels.includes(channelPoint);
+    if ((before?.pausedChannels.includes(channelPoint) ?? false) === paused) continue;
     changed = true;
-    const what = `${name} has ${paused ? "paused" : "resumed"} channel ${channelName(channel)}`;
-    tellPeerPause(step, peer, pubkey, paused, what, channel);
+    const what = `${name} has ${paused ? "paused" : "resumed"} channel ${channelName(side.channel)}`;
+    tellPeerPause(step, peer, pubkey, paused, what, side);
   }
   if (changed) handlers.pausesChanged(step, pubkey);
 }
@@ -352,17 +370,19 @@ function tellPeerPause(
   pubkey: NodePubkey,
   paused: boolean,
   message: string,
-  channel?: ChannelSnapshot,
+  side?: Side,
 ): void {
   if (peer.via !== "swarm") return;
-  tellSparingly(step, {
+  const record = {
     kind: paused ? "peer-paused" : "peer-resumed",
     level: "info",
     message,
     peer: pubkey,
-    ...(channel === undefined ? {} : { channelPoint: channel.channelPoint, channelId: channel.shortChannelId }),
     ...(paused ? { reason: "peer-paused" } : {}),
-  });
+  } as const;
+  if (side === undefined) return tellOfSession(step, record);
+  const { channelPoint, shortChannelId: channelId } = side.channel;
+  if (!tellOfChannel(step, side, { ...record, channelPoint, channelId })) countUntold(step);
 }
 
 /** Tells of a peer's node, not oftener than once a minute each, and of a bounded number: keys are cheap to make. */
@@ -375,7 +395,7 @@ function tellOfNode(step: Step, peer: PeerSession, record: Parameters<typeof tel
     return;
   }
   peer.toldAtMs.set(key, step.now.atMs);
-  tellSparingly(step, record);
+  tellOfSession(step, record);
 }
 
 /** A second daemon, a clone or a restored backup: two writers could spend the same limits twice. */
@@ -478,7 +498,7 @@ function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
     ...pauses,
   });
   if (peer.via === "swarm") {
-    tellSparingly(step, {
+    tellOfSession(step, {
       kind: "message-sent",
       level: "debug",
       message: `Said hello for ${nameOf(step.state, introduction.pubkey)} to ${peerName(peer)}`,
@@ -502,7 +522,7 @@ export function onProof(step: Step, connection: ConnectionId, node: NodeState, r
     introduction.retryAtMs = step.now.atMs +
       backOffMs(step, introduction.failures, proofRetryMs, longestProofRetryMs);
     if (introduction.failures > 1) return;
-    tellSparingly(step, {
+    tellOfSession(step, {
       kind: "warning",
       level: "warn",
       message: `${nameOf(step.state, introduction.pubkey)} did not sign its proof: ${reply.message}. ${reply.remedy}`,
@@ -525,7 +545,7 @@ function forget(step: Step, peer: PeerSession, reason: string, handlers: PeerHan
   if (peer.sessionId === undefined) return;
   handlers.sessionEnded(step, peer.connection);
   if (peer.via === "swarm") {
-    tellSparingly(step, {
+    tellOfSession(step, {
       kind: "peer-disconnected",
       level: "info",
       message: `Disconnected from ${peerName(peer)}: ${reason}`,
@@ -540,7 +560,7 @@ function noteSkew(step: Step, peer: PeerSession, sentAtWallMs: number | undefine
   if (Math.abs(skewMs) <= tolerableSkewMs) return;
   peer.skewTold = true;
   const seconds = Math.round(Math.abs(skewMs) / 1000);
-  tellSparingly(step, {
+  tellOfSession(step, {
     kind: "warning",
     level: "warn",
     message: `The clock of ${peerName(peer)} is ${seconds} s ${

@@ -93,8 +93,8 @@ export interface BalancerState {
     untold: number;
     reportAtMs: number | undefined;
   };
-  /** How many lines may still be told of what others cause, and when that was reckoned. */
-  readonly lines: { left: number; atMs: number };
+  /** What may be told of what others cause: their sessions, and our channels with them. */
+  readonly lines: { readonly ofSessions: Lines; readonly ofChannels: Lines };
 }
 
 /** One of our own Lightning nodes. */
@@ -158,8 +158,11 @@ export interface Side {
   channel: ChannelSnapshot;
   /** The other node is in the cluster now. */
   shared: boolean;
-  /** The reason last told to the operator. */
+  /** What last spoke for or against acting: the reason last told to the operator. */
   told: string | undefined;
+  /** There was no line left for it: it is told as soon as there is one. */
+  untold: boolean;
+  readonly lines: Lines;
   /** When each reason was last told at level "info". */
   readonly shownAtMs: Map<LeaveReason, number>;
   /** The open request of ours. */
@@ -377,11 +380,20 @@ export type AppendPurpose =
   | { readonly kind: "noted" };
 
 /**
- * How many lines others may cause at once (a cluster with thousands of channels that comes back), less than the event log
- * may lag behind; after that one a second.
+ * How many lines may be told at once, and how soon another may be. Three bounds, each for what its own can't use up for the
+ * others: sessions, which anybody in the cluster opens as often as it likes; each channel, which its other node stirs; and
+ * all channels together (a cluster with thousands of them that comes back). All at once is less than the event log may
+ * lag behind.
  */
-export const maxLines = 6_000;
-export const msPerLine = 1_000;
+export const linesOfSessions = { most: 2_000, msPerLine: 10_000 } as const;
+export const linesOfChannel = { most: 100, msPerLine: 60_000 } as const;
+export const linesOfChannels = { most: 6_000, msPerLine: 1_000 } as const;
+
+/** How many lines may still be told, and when that was reckoned. */
+export interface Lines {
+  left: number;
+  atMs: number;
+}
 
 /** Proofs that a node signs at once, and how soon another is: whoever connects again and again must not keep it busy. */
 export const maxProofs = 100;
@@ -419,7 +431,10 @@ export function createState(config: BalancerConfig): BalancerState {
     nobodyFoundAtMs: undefined,
     unmatchedTold: false,
     ignored: { requests: 0, strangers: 0, forgeries: 0, untold: 0, reportAtMs: undefined },
-    lines: { left: maxLines, atMs: 0 },
+    lines: {
+      ofSessions: { left: linesOfSessions.most, atMs: 0 },
+      ofChannels: { left: linesOfChannels.most, atMs: 0 },
+    },
   };
 }
 
@@ -465,6 +480,8 @@ export function createSide(channel: ChannelSnapshot): Side {
     channel,
     shared: false,
     told: undefined,
+    untold: false,
+    lines: { left: linesOfChannel.most, atMs: -Infinity },
     shownAtMs: new Map(),
     ask: undefined,
     notBeforeMs: -Infinity,

@@ -11,9 +11,12 @@ import {
   type BalancerState,
   type CallPurpose,
   lacksHistories,
-  maxLines,
-  msPerLine,
+  type Lines,
+  linesOfChannel,
+  linesOfChannels,
+  linesOfSessions,
   type PeerSession,
+  type Side,
 } from "./state.ts";
 
 /** One step of the machine: what is known, when it is, where chance comes from, and what is to be done. */
@@ -73,19 +76,43 @@ export function tell(step: Step, record: Omit<EventRecord, "atWallMs">): void {
 }
 
 /**
- * Tells what others can cause as often as they like (who comes and goes, and what that means for our channels): a peer
- * that connects again and again must not fill the disk. What isn't told is counted.
+ * Tells what others can cause as often as they like by coming and going: a peer that connects again and again must not fill
+ * the disk. What isn't told is counted.
  */
-export function tellSparingly(step: Step, record: Omit<EventRecord, "atWallMs">): void {
-  const { state: { lines, ignored }, now } = step;
-  lines.left = Math.min(maxLines, lines.left + (now.atMs - lines.atMs) / msPerLine);
-  lines.atMs = now.atMs;
-  if (lines.left < 1) {
-    ignored.untold++;
-    return armReport(step);
-  }
-  lines.left--;
+export function tellOfSession(step: Step, record: Omit<EventRecord, "atWallMs">): void {
+  const { ofSessions } = step.state.lines;
+  if (refill(step, ofSessions, linesOfSessions) < 1) return countUntold(step);
+  ofSessions.left--;
   tell(step, record);
+}
+
+/**
+ * Tells of a channel of ours what its other node can cause as often as it likes; without a side, of what is our own affair
+ * and may be thousandfold.
+ * @returns whether there was a line left for it
+ */
+export function tellOfChannel(step: Step, side: Side | undefined, record: Omit<EventRecord, "atWallMs">): boolean {
+  const { ofChannels } = step.state.lines;
+  const left = Math.min(
+    refill(step, ofChannels, linesOfChannels),
+    side === undefined ? Infinity : refill(step, side.lines, linesOfChannel),
+  );
+  if (left < 1) return false;
+  ofChannels.left--;
+  if (side !== undefined) side.lines.left--;
+  tell(step, record);
+  return true;
+}
+
+function refill({ now }: Step, lines: Lines, { most, msPerLine }: { most: number; msPerLine: number }): number {
+  lines.left = Math.min(most, lines.left + (now.atMs - lines.atMs) / msPerLine);
+  lines.atMs = now.atMs;
+  return lines.left;
+}
+
+export function countUntold(step: Step): void {
+  step.state.ignored.untold++;
+  armReport(step);
 }
 
 /** What is only counted is told of within a minute. */

@@ -43,17 +43,24 @@ Deno.test("of a long log only what still counts against a limit is kept in reach
   await harness.end();
 });
 
-Deno.test("a peer that comes and goes without end can't fill the event log, and is counted", async () => {
+Deno.test("a peer that comes and goes without end, and stirs its channel, can't fill the event log nor hide what is decided elsewhere", async () => {
   const harness = new Harness();
-  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
-  const point = harness.channel(alice, mallory, 1_000_000, 500_000);
+  const [alice, bob, mallory] = [harness.node("alice"), harness.node("bob"), harness.node("mallory")];
+  const restless = harness.channel(alice, mallory, 1_003_470, 405_000);
+  const friendly = harness.channel(alice, bob, 1_003_470, 405_000);
+  harness.instance({ nodes: [bob], settings: { balancePoint: 0.3 } });
   const instance = harness.instance({ nodes: [alice] });
   const rogueKey = parseSwarmKey("f".repeat(64))!;
   const rogue = new Rogue(harness, mallory, rogueKey);
   await harness.runUntil(() => rogue.isConnected, 100);
+  // A share of 59.5 %, 60.5 %, 59.5 %, …
+  const stir = (point: typeof friendly, other: typeof bob, up: boolean) =>
+    harness.shift(point, up ? other : alice, 10_000);
   const visits = 1_500;
   for (let i = 0; i < visits; i++) {
     rogue.hello();
+    stir(restless, mallory, i % 2 === 0);
+    if (i % 250 === 249) stir(friendly, bob, i % 500 === 249);
     await harness.run(5);
     harness.swarm.sever(rogueKey, instance.swarmKey);
     await harness.run(2);
@@ -65,7 +72,22 @@ Deno.test("a peer that comes and goes without end can't fill the event log, and 
   await harness.run(120_000);
   assert.ok(before < 6_100 + harness.atMs / 1_000, `${before} lines`);
   assert.ok(instance.told("requests-ignored").some(({ details }) => Number(details?.["untold"]) > 0));
-  assert.equal(instance.view.channels.find(({ channelPoint }) => channelPoint === point)?.watched, true);
+  const sideWith = (point: typeof friendly) =>
+    instance.view.channels.find(({ channelPoint }) => channelPoint === point)!;
+  assert.ok(sideWith(restless).watched);
+  const decided = (point: typeof friendly) =>
+    instance.told("decision").filter(({ channelPoint }) => channelPoint === point).map(({ reason }) => reason);
+  assert.deepEqual(decided(friendly), [
+    "balanced",
+    "other-side",
+    "balanced",
+    "other-side",
+    "balanced",
+    "other-side",
+    "balanced",
+  ]);
+  // What found no line is told once there is one.
+  assert.equal(decided(restless).at(-1), sideWith(restless).reason);
   await harness.end();
 });
 
