@@ -607,7 +607,7 @@ export function peerTimers(step: Step, handlers: PeerHandlers): void {
       message: `Messages too fast or too broken to look into in the last minute: ${ignored.requests}` +
         (ignored.strangers === 0 ? "" : `; connections that didn't know the secret: ${ignored.strangers}`) +
         (ignored.forgeries === 0 ? "" : `; statements of account not signed by their node: ${ignored.forgeries}`) +
-        (ignored.untold === 0 ? "" : `; comings and goings too many to tell: ${ignored.untold}`),
+        (ignored.untold === 0 ? "" : `; comings, goings and refusals too many to tell: ${ignored.untold}`),
       details: {
         requests: ignored.requests,
         strangers: ignored.strangers,

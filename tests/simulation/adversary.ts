@@ -485,7 +485,25 @@ export class Adversary implements Participant {
         });
       case "disconnect":
         return connection.identity.transport.disconnect(connection.id);
+      case "come-and-go":
+        // Seldom so often that what may be told of them is used up.
+        return this.#comeAndGo(
+          connection.identity,
+          connection.victim,
+          dice.chance(3) ? dice.spread(300, 1_500) : dice.spread(3, 60),
+          dice.spread(200, 600),
+        );
     }
+  }
+
+  #comeAndGo(identity: Identity, victim: SimInstance, visits: number, everyMs: number): void {
+    if (this.#healed || visits === 0 || !this.#identities.includes(identity)) return;
+    const { swarm } = this.#world;
+    const key = this.#world.strangerKey(identity.number);
+    swarm.sever(key, victim.swarmKey);
+    swarm.mend(key, victim.swarmKey);
+    this.#world.count("visits");
+    this.#world.after(everyMs, () => this.#comeAndGo(identity, victim, visits - 1, everyMs));
   }
 
   #anyConnection(dice: Dice): Connection | undefined {

@@ -51,6 +51,8 @@ export const attackKinds = [
   "hello-storm",
   "lie-about-pauses",
   "disconnect",
+  /** Up to thousands of sessions, one after the other. */
+  "come-and-go",
   "new-identity",
   /** Connections that never finish their proof. */
   "slow-loris",

@@ -45,6 +45,8 @@ function whatIsLeft(world: World): string | undefined {
       if (known === undefined || !known.nodes.every((node) => world.isHonest(node))) continue;
       const name = `${instance.name}: ${channel.alias}'s side of the channel with ${world.nameOf(channel.peer)}`;
       if (!channel.watched) return `${name} isn't watched`;
+      const told = instance.decisions.get(`${channel.node}/${channel.channelPoint}`)?.reason;
+      if (told !== channel.reason) return `${name}: nobody was told of ${channel.reason}, but of ${told}`;
       // A share is rounded down to a whole satoshi.
       const held = channel.share * Number(channel.localSat + channel.remoteSat + channel.unsettledSat);
       const least = channel.share === 0 ? 0 : held * (channel.balancePoint - channel.deadzone) / channel.share;
