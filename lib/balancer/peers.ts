@@ -49,6 +49,8 @@ const ownHelloSpacingMs = 6_000;
 /** After a failed signature; longer each time. */
 const proofRetryMs = 10_000;
 const longestProofRetryMs = 300_000;
+/** Sessions in which nobody speaks for a node at the other end of a channel of ours. */
+export const maxIdleSessions = 256;
 /** Nodes that one session may introduce. */
 const maxNodesPerSession = 256;
 /**
@@ -127,6 +129,7 @@ function connect(step: Step, event: Extract<TransportEvent, { kind: "connected" 
     nodes: new Map(),
     helloAtMs: new Map(),
     waitingHellos: new Map(),
+    helloDueAtMs: undefined,
     introductions: new Map(),
     requestIds: [],
     refusedAtMs: undefined,
@@ -173,6 +176,7 @@ function handleOutputs(step: Step, peer: PeerSession, outputs: readonly SessionO
         break;
       case "authenticated":
         authenticated(step, peer, output.sessionId, output.secret);
+        limitSessions(step, handlers);
         break;
       case "message":
         noteSkew(step, peer, output.sentAtWallMs);
@@ -217,6 +221,29 @@ function authenticated(step: Step, peer: PeerSession, sessionId: Uint8Array, sec
   for (const node of step.state.nodes) introduce(step, peer, node);
 }
 
+/** Whoever knows the secret may open as many sessions as it likes; beyond a number the oldest that nobody needs ends. */
+function limitSessions(step: Step, handlers: PeerHandlers): void {
+  const { peers } = step.state;
+  if (peers.size <= maxIdleSessions) return;
+  const sessions = [...peers.values()].filter(({ via, sessionId }) => via === "swarm" && sessionId !== undefined);
+  const needed = neededSessions(step.state, sessions);
+  const idle = sessions.filter((peer) => !needed.has(peer));
+  const [oldest] = idle;
+  if (oldest === undefined || idle.length <= maxIdleSessions) return;
+  step.effects.push({ kind: "disconnect", connection: oldest.connection });
+  forget(step, oldest, "too many sessions are open, and nothing goes through it", handlers);
+}
+
+/** Those in which the nodes at the other ends of our channels speak: of several for one node the newest. */
+function neededSessions({ nodes }: Step["state"], sessions: readonly PeerSession[]): ReadonlySet<PeerSession> {
+  const remotes = new Set(nodes.flatMap(({ sides }) => [...sides.values()].map(({ channel }) => channel.remotePubkey)));
+  const needed = new Set<PeerSession>();
+  for (const peer of sessions.toReversed()) {
+    for (const { pubkey, proven } of peer.nodes.values()) if (proven && remotes.delete(pubkey)) needed.add(peer);
+  }
+  return needed;
+}
+
 function receiveMessage(
   step: Step,
   peer: PeerSession,
@@ -257,10 +284,12 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   const tooMany = !peer.helloAtMs.has(publicKey) && peer.helloAtMs.size >= maxNodesPerSession;
   if (tooMany) return countIgnored(step);
   // By the same sum as its timer: a difference is rounded otherwise, and the timer would be due for ever.
-  if (now.atMs < turnAtMs(peer, publicKey)) {
+  const turn = turnAtMs(peer, publicKey);
+  if (now.atMs < turn) {
     // The first may have been late. The newest says how things are, and nobody says it again: it waits for its turn.
     if (peer.waitingHellos.has(publicKey)) countIgnored(step);
-    peer.waitingHellos.set(publicKey, hello);
+    peer.waitingHellos.set(publicKey, { ...hello, ...keepOurs(state, hello) });
+    peer.helloDueAtMs = Math.min(peer.helloDueAtMs ?? Infinity, turn);
     return;
   }
   peer.helloAtMs.set(publicKey, now.atMs);
@@ -303,7 +332,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
     ...{ pubkey: publicKey, alias, proven },
     network: hello.network,
     paused: hello.paused === true,
-    pausedChannels: hello.pausedChannels === undefined ? [] : ofOurs(state, publicKey, hello.pausedChannels),
+    pausedChannels: keepOurs(state, hello).pausedChannels ?? [],
     logHead: { length: hello.logHead.length, treeHash: hello.logHead.treeHash },
   });
   const own = nodeByPubkey(state, publicKey);
@@ -323,11 +352,11 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
 }
 
 /** Those of the channels that we share with the node: whatever else it names isn't kept. */
-function ofOurs({ nodes }: Step["state"], remote: NodePubkey, named: readonly ChannelPoint[]): readonly ChannelPoint[] {
-  const points = new Set(named);
-  return nodes.flatMap(({ sides }) => [...sides.values()])
-    .filter(({ channel }) => channel.remotePubkey === remote && points.has(channel.channelPoint))
-    .map(({ channel }) => channel.channelPoint);
+function keepOurs({ nodes }: Step["state"], { publicKey, pausedChannels }: Hello): Pick<Hello, "pausedChannels"> {
+  if (pausedChannels === undefined) return {};
+  const isOurs = (point: ChannelPoint) =>
+    nodes.some(({ sides }) => sides.get(point)?.channel.remotePubkey === publicKey);
+  return { pausedChannels: [...new Set(pausedChannels)].filter(isOurs) };
 }
 
 /** Tells what the other side's operator has paused or resumed of the channels that we share with its node. */
@@ -584,11 +613,7 @@ export function peerTimers(step: Step, handlers: PeerHandlers): void {
       introduction.retryAtMs = undefined;
       introduce(step, peer, state.nodes[ref]!);
     }
-    for (const [publicKey, hello] of [...peer.waitingHellos]) {
-      if (now.atMs < turnAtMs(peer, publicKey) || !isOpen(peer.session)) continue;
-      peer.waitingHellos.delete(publicKey);
-      receiveHello(step, peer, hello, handlers);
-    }
+    if (peer.helloDueAtMs !== undefined && now.atMs >= peer.helloDueAtMs) takeWaitingHellos(step, peer, handlers);
   }
   if (state.nobodyFoundAtMs !== undefined && now.atMs >= state.nobodyFoundAtMs) {
     state.nobodyFoundAtMs = undefined;
@@ -623,10 +648,24 @@ export function* peerDeadlines(state: Step["state"]): Generator<number | undefin
   for (const peer of state.peers.values()) {
     yield peer.session.deadlineAtMs;
     for (const introduction of peer.introductions.values()) yield introduction.retryAtMs;
-    if (isOpen(peer.session)) { for (const publicKey of peer.waitingHellos.keys()) yield turnAtMs(peer, publicKey); }
+    if (isOpen(peer.session)) yield peer.helloDueAtMs;
   }
   yield state.nobodyFoundAtMs;
   yield state.ignored.reportAtMs;
+}
+
+function takeWaitingHellos(step: Step, peer: PeerSession, handlers: PeerHandlers): void {
+  peer.helloDueAtMs = undefined;
+  for (const [publicKey, hello] of [...peer.waitingHellos]) {
+    if (!isOpen(peer.session)) return;
+    const turn = turnAtMs(peer, publicKey);
+    if (step.now.atMs < turn) {
+      peer.helloDueAtMs = Math.min(peer.helloDueAtMs ?? Infinity, turn);
+      continue;
+    }
+    peer.waitingHellos.delete(publicKey);
+    receiveHello(step, peer, hello, handlers);
+  }
 }
 
 /** When the next hello for a node is looked into. */

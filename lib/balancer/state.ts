@@ -201,8 +201,9 @@ export interface PeerSession {
   readonly nodes: Map<NodePubkey, PeerNode>;
   /** When a hello for a node was last looked into. */
   readonly helloAtMs: Map<NodePubkey, number>;
-  /** The newest hello for a node that came too soon after the last. */
+  /** The newest hello for a node that came too soon after the last, and when the first of them may have its turn. */
   readonly waitingHellos: Map<NodePubkey, Hello>;
+  helloDueAtMs: number | undefined;
   /** What we said of our own nodes. */
   readonly introductions: Map<NodeRef, Introduction>;
   /** Requests of the other end, each answered once; the newest last. */

@@ -1,5 +1,6 @@
 import type { BalancerState } from "../../lib/balancer/balancer.ts";
 import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
+import { maxIdleSessions } from "../../lib/balancer/peers.ts";
 import type { NodePubkey } from "../../lib/domain/ids.ts";
 import type { SimInstance } from "./instance.ts";
 import { Violation } from "./watch.ts";
@@ -111,6 +112,7 @@ export class AdversaryWatch {
     // Of nodes whose channels are gone, too: those we ever paid, whose positions are kept for ever.
     bound("troubles", state.troubles.size, sides + known + state.ledger.positions.size);
     bound("suspects", state.suspects.size, known + 100);
+    bound("sessions", state.peers.size, maxIdleSessions + sides + 64);
     for (const peer of state.peers.values()) {
       bound("nodes of a session", peer.nodes.size, 256);
       bound("hellos of a session", peer.helloAtMs.size, 256);
