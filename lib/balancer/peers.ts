@@ -94,8 +94,7 @@ export function onTransport(step: Step, event: TransportEvent, handlers: PeerHan
       const peer = step.state.peers.get(event.connection);
       if (peer === undefined) return;
       if (!isAffordable(step, peer, event.frame.length)) {
-        step.effects.push({ kind: "disconnect", connection: peer.connection });
-        return forget(step, peer, "it sends more messages than its channels need", handlers);
+        return endSession(step, peer, "it sends more messages than its channels need", handlers);
       }
       return handleOutputs(step, peer, receiveFrame(peer.session, event.frame, step.now.atMs), handlers);
     }
@@ -105,7 +104,7 @@ export function onTransport(step: Step, event: TransportEvent, handlers: PeerHan
       return;
     }
     case "status":
-      return tell(step, { kind: "transport", level: event.level, message: `Swarm: ${event.message}` });
+      return tellOfSession(step, { kind: "transport", level: event.level, message: `Swarm: ${event.message}` });
     default:
       return unreachable(event);
   }
@@ -174,10 +173,23 @@ function handleOutputs(step: Step, peer: PeerSession, outputs: readonly SessionO
       case "send":
         step.effects.push({ kind: "send", connection: peer.connection, frame: output.frame });
         break;
-      case "authenticated":
+      case "authenticated": {
+        const mirror = mirrorOf(step.state, peer, output.sessionId);
+        if (mirror !== undefined) {
+          for (const end of [mirror, peer]) endSession(step, end, "the swarm has connected us to ourselves", handlers);
+          tellOfSession(step, {
+            kind: "warning",
+            level: "error",
+            message:
+              "The swarm has connected this instance to itself, which it never does by itself: whatever reaches " +
+              "the network there may be in somebody else's hands. Stop it, and look for what has changed",
+          });
+          break;
+        }
         authenticated(step, peer, output.sessionId, output.secret);
         limitSessions(step, handlers);
         break;
+      }
       case "message":
         noteSkew(step, peer, output.sentAtWallMs);
         receiveMessage(step, peer, output.message, handlers);
@@ -196,13 +208,21 @@ function handleOutputs(step: Step, peer: PeerSession, outputs: readonly SessionO
       case "failed":
         // Whoever doesn't know the secret may come often: those are counted, not told one by one.
         if (peer.sessionId === undefined) step.state.ignored.strangers++, armReport(step);
-        step.effects.push({ kind: "disconnect", connection: peer.connection });
-        forget(step, peer, output.why, handlers);
+        endSession(step, peer, output.why, handlers);
         break;
       default:
         unreachable(output);
     }
   }
+}
+
+/**
+ * The other end of a session, if it is ours: both ends know it by the same id. Only who carries the frames can bring that
+ * about, and our own proofs would come back as those of a clone.
+ */
+function mirrorOf({ peers }: Step["state"], peer: PeerSession, sessionId: Uint8Array): PeerSession | undefined {
+  const id = bytesToHex(sessionId);
+  return peer.via === "memory" ? undefined : [...peers.values()].find((other) => other.sessionId === id);
 }
 
 function authenticated(step: Step, peer: PeerSession, sessionId: Uint8Array, secret: "current" | "previous"): void {
@@ -230,8 +250,7 @@ function limitSessions(step: Step, handlers: PeerHandlers): void {
   const idle = sessions.filter((peer) => !needed.has(peer));
   const [oldest] = idle;
   if (oldest === undefined || idle.length <= maxIdleSessions) return;
-  step.effects.push({ kind: "disconnect", connection: oldest.connection });
-  forget(step, oldest, "too many sessions are open, and nothing goes through it", handlers);
+  endSession(step, oldest, "too many sessions are open, and nothing goes through it", handlers);
 }
 
 /** Those in which the nodes at the other ends of our channels speak: of several for one node the newest. */
@@ -567,6 +586,11 @@ export function sayBye(step: Step): void {
       if (saidAlias !== undefined && peer.via === "swarm") send(step, peer, { type: "bye", publicKey: pubkey });
     }
   }
+}
+
+function endSession(step: Step, peer: PeerSession, reason: string, handlers: PeerHandlers): void {
+  step.effects.push({ kind: "disconnect", connection: peer.connection });
+  forget(step, peer, reason, handlers);
 }
 
 function forget(step: Step, peer: PeerSession, reason: string, handlers: PeerHandlers): void {

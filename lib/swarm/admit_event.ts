@@ -32,6 +32,27 @@ function key(value: unknown): SwarmKey {
   return parsed;
 }
 
+/** More connections than the worker's own bounds let it have at once. */
+export const maxConnections = 16_384;
+
+/** Lets the swarm worker's events pass, one after the other. */
+export class SwarmGate {
+  readonly #open = new Set<ConnectionId>();
+
+  /** @throws InvariantError when the worker doesn't keep to the interface; it may be hijacked */
+  admit(reported: unknown): TransportEvent {
+    const event = admitSwarmEvent(reported);
+    if (event.kind === "connected") {
+      if (this.#open.has(event.connection)) throw new InvariantError("the swarm reported a connection twice");
+      if (this.#open.size >= maxConnections) {
+        throw new InvariantError("the swarm reported more connections than it may have");
+      }
+      this.#open.add(event.connection);
+    } else if (event.kind === "disconnected") this.#open.delete(event.connection);
+    return event;
+  }
+}
+
 /**
  * Checks an event of the swarm worker, which strangers' packets reach, before main acts on it. Whatever the worker says,
  * the event is one of the swarm: only the in-memory transport may speak for our own instance.

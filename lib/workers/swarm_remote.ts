@@ -1,5 +1,5 @@
 import type { Random } from "../env/random.ts";
-import { admitSwarmEvent } from "../swarm/admit_event.ts";
+import { SwarmGate } from "../swarm/admit_event.ts";
 import type { ConnectionId, Transport, TransportEvent } from "../swarm/transport.ts";
 import { swarmRights } from "./rights.ts";
 import { WorkerHandle } from "./worker_handle.ts";
@@ -29,7 +29,8 @@ export class SwarmWorker implements Transport {
   }
 
   async start(onEvent: (event: TransportEvent) => void): Promise<void> {
-    this.handle.onEvent((event) => onEvent(admitSwarmEvent(event)));
+    const gate = new SwarmGate();
+    this.handle.onEvent((event) => onEvent(gate.admit(event)));
     await this.handle.call("start", this.#options);
   }
 

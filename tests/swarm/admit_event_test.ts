@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { InvariantError } from "../../lib/domain/errors.ts";
-import { admitSwarmEvent } from "../../lib/swarm/admit_event.ts";
+import { admitSwarmEvent, maxConnections, SwarmGate } from "../../lib/swarm/admit_event.ts";
 
 const connected = {
   kind: "connected",
@@ -59,3 +59,12 @@ for (
     assert.throws(() => admitSwarmEvent(event), InvariantError);
   });
 }
+
+Deno.test("SwarmGate lets no connection be reported twice, nor more of them than can be", () => {
+  const gate = new SwarmGate();
+  gate.admit(connected);
+  assert.throws(() => gate.admit(connected), InvariantError);
+  gate.admit({ kind: "disconnected", connection: connected.connection, reason: "" });
+  for (let connection = 1; connection <= maxConnections; connection++) gate.admit({ ...connected, connection });
+  assert.throws(() => gate.admit({ ...connected, connection: maxConnections + 1 }), InvariantError);
+});
