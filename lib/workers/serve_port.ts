@@ -6,18 +6,20 @@ import { type FromWorker, toPortableError, type ToWorker } from "./port.ts";
 export type Methods = Readonly<Record<string, (...args: never[]) => unknown>>;
 
 /** The worker's end of its port to main. */
-export interface ServedPort {
+export interface ServedPort<Event> {
   /** Reports an event, or queues it until main grants more. */
-  emit(event: unknown): void;
-  /** How many events wait for credit. */
-  readonly waiting: number;
+  emit(event: Event): void;
+  /** What waits for credit, oldest first. */
+  readonly waiting: readonly Event[];
+  /** Takes back those that wait and match. */
+  withdraw(matches: (event: Event) => boolean): void;
 }
 
 /** Serves `methods` to main. Call it once, at the end of a worker's entry file. */
-export function servePort(methods: Methods): ServedPort {
+export function servePort<Event>(methods: Methods): ServedPort<Event> {
   const post = (message: FromWorker) => self.postMessage(message);
   const grants: { grant: string; left: number }[] = [];
-  const queue: unknown[] = [];
+  let queue: Event[] = [];
 
   const flush = () => {
     while (queue.length > 0) {
@@ -60,7 +62,10 @@ export function servePort(methods: Methods): ServedPort {
       flush();
     },
     get waiting() {
-      return queue.length;
+      return queue;
+    },
+    withdraw(matches) {
+      queue = queue.filter((event) => !matches(event));
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Entry of the swarm worker: everything that strangers' packets reach. It holds the topic, and nothing worth stealing. */
 import { InvariantError } from "../domain/errors.ts";
 import { HyperswarmTransport } from "../swarm/hyperswarm_transport.ts";
+import { shedFlood } from "../swarm/shed_flood.ts";
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
 import { servePort } from "./serve_port.ts";
 import type { SwarmOptions } from "./swarm_remote.ts";
@@ -12,15 +13,16 @@ function started(): HyperswarmTransport {
   return transport;
 }
 
-// Main takes events as fast as it can; a connection that is this far ahead of main is a flood, and is cut.
+// Main takes events as fast as it can; when so many wait, whoever sent most of them floods, and is cut.
 const maxWaitingEvents = 4_096;
 
-const port = servePort({
+const port = servePort<TransportEvent>({
   async start(options: SwarmOptions) {
     transport = new HyperswarmTransport(options);
     await transport.start((event: TransportEvent) => {
-      if (event.kind === "frame" && port.waiting >= maxWaitingEvents) started().disconnect(event.connection);
-      else port.emit(event);
+      port.emit(event);
+      const flooder = shedFlood(port, maxWaitingEvents);
+      if (flooder !== undefined) started().disconnect(flooder);
     });
   },
   send: (connection: ConnectionId, frame: Uint8Array) => started().send(connection, frame),

@@ -12,7 +12,7 @@ async function attempt(what: () => unknown): Promise<string> {
   }
 }
 
-const port = servePort({
+const port = servePort<number>({
   read: (path: string) => attempt(() => Deno.readTextFile(path)),
   write: (path: string) => attempt(() => Deno.writeTextFile(path, "x").then(() => true)),
   connect: (hostname: string, port: number) =>
