@@ -13,8 +13,12 @@ import type { ConnectionId, Transport, TransportEvent } from "./transport.ts";
 /** The name of the Protomux channel. */
 const protocol = "tightrope/2";
 
-/** How many connections may wait for their proof; keys that authenticated before don't count. */
+/**
+ * How many connections may wait for their proof; keys that authenticated before don't count. Beyond that the one that waits
+ * longest gives way, once it had the time that a proof takes: else whoever knows the topic could keep everybody out.
+ */
 export const maxStrangers = 64;
+export const proofTimeMs = 500;
 /** How many keys that authenticated are remembered; the oldest give way. */
 const maxKnownKeys = 1_024;
 /** How many peers Hyperswarm itself looks for at a time, strangers included. */
@@ -54,6 +58,7 @@ interface Peer {
   readonly stream: SecretStream;
   readonly channel: PeerChannel;
   readonly key: SwarmKey;
+  readonly sinceMs: number;
   /** Whether `connected` was told. */
   told: boolean;
   openTimer: ReturnType<typeof setTimeout> | undefined;
@@ -73,7 +78,7 @@ export class HyperswarmTransport implements Transport {
   #searches = 0;
   #reachable: boolean | undefined;
   #announced = false;
-  #refusing = false;
+  #crowded = false;
   #nextConnection = 1;
   #closing = false;
 
@@ -133,7 +138,7 @@ export class HyperswarmTransport implements Transport {
     const peer = this.#peers.get(connection);
     if (peer === undefined) return;
     peer.channel.trusted = true;
-    this.#refusing = false;
+    this.#crowded = false;
     this.#knownKeys.delete(peer.key);
     this.#knownKeys.set(peer.key, peer.stream.remotePublicKey);
     // Hyperswarm then keeps looking for this key by itself, also when strangers fill its list of peers.
@@ -169,12 +174,9 @@ export class HyperswarmTransport implements Transport {
   #welcome(stream: SecretStream): void {
     const [localKey, remoteKey] = [keyOf(stream.publicKey), keyOf(stream.remotePublicKey)];
     if (this.#closing) return stream.destroy();
-    if (!this.#knownKeys.has(remoteKey) && this.#countStrangers() >= maxStrangers) {
+    if (!this.#knownKeys.has(remoteKey) && !this.#makeRoom()) {
       stream.on("error", () => {});
       stream.destroy();
-      // Once until somebody authenticates: a flood of connections is no reason for a flood of words.
-      if (!this.#refusing) this.#say("warn", `${maxStrangers} strangers are connected; refusing more`);
-      this.#refusing = true;
       return;
     }
     stream.setTimeout(silenceTimeoutMs);
@@ -199,7 +201,10 @@ export class HyperswarmTransport implements Transport {
       onClose: (reason) => this.#forget(connection, reason),
     });
     const openTimer = setTimeout(() => channel.cut("peer did not open the protocol"), openTimeoutMs);
-    this.#peers.set(connection, { connection, stream, channel, key: remoteKey, told: false, openTimer });
+    this.#peers.set(connection, {
+      ...{ connection, stream, channel, key: remoteKey, sinceMs: performance.now() },
+      ...{ told: false, openTimer },
+    });
   }
 
   #forget(connection: ConnectionId, reason: string): void {
@@ -214,8 +219,19 @@ export class HyperswarmTransport implements Transport {
     }
   }
 
-  #countStrangers(): number {
-    return [...this.#peers.values()].filter((peer) => !peer.channel.trusted && !this.#knownKeys.has(peer.key)).length;
+  /** Whether one more stranger may come in. */
+  #makeRoom(): boolean {
+    const strangers = [...this.#peers.values()].filter(({ channel, key }) =>
+      !channel.trusted && !this.#knownKeys.has(key)
+    );
+    const [longest] = strangers;
+    if (longest === undefined || strangers.length < maxStrangers) return true;
+    // Once until somebody authenticates: a flood of connections is no reason for a flood of words.
+    if (!this.#crowded) this.#say("warn", `${maxStrangers} strangers are connected; they give way to those who come`);
+    this.#crowded = true;
+    if (performance.now() - longest.sinceMs < proofTimeMs) return false;
+    longest.channel.cut("gave way to another that hasn't proven itself either");
+    return true;
   }
 
   /** Waits for a look-up and announcement, says how it went, and plans the next. */
