@@ -62,8 +62,9 @@ export type PaymentDecision =
   };
 
 /**
- * The payer's rule. Every check must hold; the first that doesn't is the reason. What the channel allows comes before the
- * limits: with it the payee hears how much would be paid, and a payee that hears of a limit goes on asking for as much.
+ * The payer's rule. Every check must hold; the first that doesn't is the reason. What the channel allows comes before what
+ * depends on business with others: with it the payee hears how much would be paid, while one that hears of a limit goes on
+ * asking for as much; and only a request that would be paid otherwise is told of a limit.
  */
 export function decidePayment(question: PaymentQuestion): PaymentDecision {
   return checkParties(question) ?? checkInvoice(question) ?? checkSize(question) ?? checkBalance(question) ??

@@ -238,6 +238,23 @@ for (const { name, given, want } of cases) {
   });
 }
 
+// Else a peer whose channel has nothing to give could probe them for nothing, amount by amount.
+Deno.test("a request that the channel can't fulfil tells nothing of budgets, positions and business with others", () => {
+  const business: Partial<PaymentQuestion>[] = [
+    {
+      payments: [{
+        ...{ state: "settled", node: alice, channelPoint: point, settledAtMs: 999_000 },
+        amountSat: sat(99_900_000),
+      }],
+    },
+    { positionSat: sat(10_000_000) },
+    { totalOutflowSat: sat(10_000_000) },
+  ];
+  for (const given of [asked(400_000, { channel: split(500_000, 500_000) }), asked(450_001), asked(800_000)]) {
+    for (const over of business) assert.deepEqual(decidePayment({ ...given, ...over }), decidePayment(given));
+  }
+});
+
 Deno.test("payableSat() is never more than decidePayment() pays, and exactly that much is paid", () => {
   for (const local of [500_001, 550_000, 700_000, 900_000, 980_000, 999_000]) {
     const side = split(local, 1_000_000 - local, { initiator: true });
