@@ -28,10 +28,10 @@ export interface Ledger {
   /** Every hash that a node of ours ever meant to pay, and how that went. Never forgotten: no hash is paid twice. */
   readonly paidHashes: Map<PaymentHash, "open" | "settled" | "failed">;
   /**
-   * When those of them failed that can't come back: LND said so, or they were never sent. What LND lists under such a hash
-   * and dates later is another payment, made by somebody else. By the wall clock.
+   * Those of them that failed and can't come back: LND said so, or they were never sent. What LND lists under such a hash
+   * with a higher index (or, if ours isn't known, dates later by the wall clock) is another payment, made by somebody else.
    */
-  readonly failedAtWallMs: Map<PaymentHash, number>;
+  readonly failures: Map<PaymentHash, { readonly atWallMs: number; readonly index: bigint | undefined }>;
   /** Every hash of an invoice of ours, and how that went. */
   readonly invoiceHashes: Map<PaymentHash, "open" | "received" | "cancelled">;
   /** Net outflow (paid + reserved + unknown - received; may be negative) per remote node of other instances, over all its channels. */
@@ -86,6 +86,8 @@ export interface LedgerPayment {
   readonly reservedAtMs: number;
   /** When its settlement was recorded; monotonic. Windows count from here. */
   settledAtMs: number | undefined;
+  /** LND's index of it, as far as the log knows. */
+  index: bigint | undefined;
 }
 
 /** An invoice that we gave away and whose end isn't recorded. */
@@ -147,7 +149,7 @@ export function createLedger(): Ledger {
     payments: new Map(),
     invoices: new Map(),
     paidHashes: new Map(),
-    failedAtWallMs: new Map(),
+    failures: new Map(),
     invoiceHashes: new Map(),
     positions: new Map(),
     channelPositions: new Map(),
@@ -239,6 +241,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
         foreign: false,
         reservedAtMs: atMs,
         settledAtMs: undefined,
+        index: undefined,
       });
       ledger.lastAttemptAtMs.set(sideKey(node, channelPoint), atMs);
       move(ledger, record, amountSat);
@@ -266,7 +269,10 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
           fromWallMs: Math.min(fromWallMs, record.expiresAtWallMs),
         });
       }
-      if (record.reason !== unknownToLnd) ledger.failedAtWallMs.set(record.paymentHash, record.atWallMs);
+      if (record.reason !== unknownToLnd) {
+        const index = record.paymentIndex ?? payment.index;
+        ledger.failures.set(record.paymentHash, { atWallMs: record.atWallMs, index });
+      }
       move(ledger, payment, sat(-payment.amountSat));
       book(ledger.accounts, record, record.atWallMs, ending(payment));
       break;
@@ -274,6 +280,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
     case "unknown": {
       const payment = openPayment(ledger, record);
       const { state, amountSat } = payment;
+      payment.index ??= record.paymentIndex;
       if (state === "unknown") break;
       book(ledger.accounts, record, record.atWallMs, { reservedSat: -amountSat, unknownSat: amountSat });
       payment.state = "unknown";
@@ -370,6 +377,7 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     expiresAtWallMs: 0,
     reservedAtMs: atMs,
     settledAtMs: pending ? undefined : paidAtMs,
+    index: undefined,
   });
   const key = sideOrUnnamedKey(record);
   ledger.lastAttemptAtMs.set(key, Math.max(paidAtMs, ledger.lastAttemptAtMs.get(key) ?? -Infinity));

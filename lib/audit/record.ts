@@ -40,8 +40,13 @@ export type TransactionRecord =
     readonly feeMsat: Msat;
     readonly reason?: string;
   }
-  | TransactionBase & { readonly kind: "failed"; readonly role: "payer"; readonly reason: string }
-  | TransactionBase & { readonly kind: "unknown"; readonly role: "payer"; readonly reason: string }
+  /** `paymentIndex`: LND's own number of the payment, where it was heard: a failed hash may be paid again, by somebody else. */
+  | TransactionBase & {
+    readonly kind: "failed" | "unknown";
+    readonly role: "payer";
+    readonly reason: string;
+    readonly paymentIndex?: bigint;
+  }
   | TransactionBase & { readonly kind: "invoiced"; readonly role: "payee" }
   | TransactionBase & { readonly kind: "received"; readonly role: "payee" }
   | TransactionBase & { readonly kind: "cancelled"; readonly role: "payee"; readonly reason: string }

@@ -149,8 +149,16 @@ export function decodeTransaction(bytes: Uint8Array): TransactionRecord {
           ...fields.optionalText("reason"),
         };
       case "failed":
-      case "unknown":
-        return { ...request(), kind, role: fields.exactly("role", "payer"), reason: fields.text("reason") };
+      case "unknown": {
+        const paymentIndex = fields.optional("paymentIndex", parseIndex);
+        return {
+          ...request(),
+          kind,
+          role: fields.exactly("role", "payer"),
+          reason: fields.text("reason"),
+          ...(paymentIndex === undefined ? {} : { paymentIndex }),
+        };
+      }
       case "invoiced":
       case "received":
         return { ...request(), kind, role: fields.exactly("role", "payee") };
@@ -299,6 +307,10 @@ function parseTime(value: unknown): number | undefined {
 
 function parseWhole(value: unknown): number | undefined {
   return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
+}
+
+function parseIndex(text: unknown): bigint | undefined {
+  return typeof text === "string" && /^(0|[1-9][0-9]{0,18})$/.test(text) ? BigInt(text) : undefined;
 }
 
 function parseMsat(text: unknown): Msat | undefined {

@@ -34,11 +34,17 @@ const acquaintanceMs = 5_000;
 export function readHistory(step: Step, node: NodeState): void {
   if (!node.up || !node.listed || !node.info || node.history.busy) return;
   const { count: doubts = 0 } = step.state.ledger.doubts.get(node.info.pubkey) ?? {};
-  if (node.history.doubts !== doubts) node.history = { ...createHistory(), doubts };
+  if (node.history.doubts !== doubts) {
+    node.history = { ...createHistory(), doubts, againAfter: node.history.againAfter };
+  }
   const { history } = node;
   if (history.phase === "unread" && waitsForOthers(step, node)) {
     history.retryAtMs = step.state.startedAtMs + acquaintanceMs;
     return;
+  }
+  if (history.againAfter !== undefined && (history.phase === "read" || history.phase === "reading")) {
+    if (history.againAfter < history.afterIndex) history.afterIndex = history.againAfter;
+    Object.assign(history, { phase: "reading", againAfter: undefined });
   }
   if (history.phase === "read" && step.now.atMs - history.readAtMs < spacingMs) return;
   if (history.retryAtMs !== undefined && step.now.atMs < history.retryAtMs) return;
@@ -161,9 +167,12 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   const { paymentHash, status, memo } = payment;
   if (!memo.startsWith(memoPrefix)) return;
   const known = state.ledger.paidHashes.get(paymentHash);
-  if (known === undefined) return addForeign(step, node, payment, status, unknownToLog);
-  if (known === "failed" && isAnother(state, payment)) {
-    return addForeign(step, node, payment, status, "with the hash of one that had failed before");
+  if (known === "open") return compareIndex(state, payment);
+  if (known === undefined || (known === "failed" && isAnother(state, payment))) {
+    // Our node pays for others, too, and anybody may write our memo into an invoice: it must not use up what we would lend.
+    if (status.kind === "settled" && !isDirect(status)) return;
+    const how = known === undefined ? unknownToLog : "with the hash of one that had failed before";
+    return addForeign(step, node, payment, status, how);
   }
   if (contradicts(known, status)) return suspect(step, node, payment);
   const entry = state.ledger.payments.get(paymentHash);
@@ -176,13 +185,22 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   }
 }
 
+/** LND's list tells the index of a payment under way; if it tells another later, that payment is another. */
+function compareIndex({ payments }: BalancerState, { paymentHash, index }: PaymentSummary): void {
+  const open = payments.get(paymentHash);
+  if (open === undefined) return;
+  open.index ??= index;
+  if (index > open.index) open.replaced = true;
+}
+
 /**
  * LND takes a hash again once it has failed. Whoever gave us the invoice may have our node pay another one with the same hash,
  * as any node does that pays for others: that is money spent, and no contradiction.
  */
-function isAnother({ ledger }: BalancerState, { paymentHash, createdAtWallMs }: PaymentSummary): boolean {
-  const failedAtWallMs = ledger.failedAtWallMs.get(paymentHash);
-  return failedAtWallMs !== undefined && createdAtWallMs > failedAtWallMs;
+function isAnother(state: BalancerState, { paymentHash, createdAtWallMs, index }: PaymentSummary): boolean {
+  const failure = state.ledger.failures.get(paymentHash);
+  if (failure === undefined) return false;
+  return failure.index === undefined ? createdAtWallMs > failure.atWallMs : index > failure.index;
 }
 
 /** What ended doesn't begin again, nor end in another way. One that LND doesn't list any more was deleted there. */
@@ -238,6 +256,9 @@ export function onVerified(step: Step, paymentHash: PaymentHash, reply: NodeRepl
   state.suspects.delete(paymentHash);
   const known = state.ledger.paidHashes.get(paymentHash);
   if (known === undefined || !contradicts(known, reply.value)) return;
+  // The list will tell of that one.
+  const index = reply.value.kind === "not-found" ? undefined : reply.value.index;
+  if (known === "failed" && index !== undefined && isAnother(state, { ...suspect.payment, index })) return;
   const said = reply.value.kind === "in-flight" ? "under way" : reply.value.kind;
   tripBreaker(step, `the log has the payment ${paymentHash} as ${known} and LND as ${said}`);
   // What LND counts as paid, or may yet, counts here too.
@@ -261,8 +282,6 @@ function addForeign(
   if (status.kind !== "settled" && status.kind !== "in-flight") return;
   const amountSat = msatToSatCeil(payment.amountMsat);
   if (destination === undefined || amountSat <= 0n || !node.info) return;
-  // Our node pays for others, too, and anybody may write our memo into an invoice: it must not use up what we would lend.
-  if (status.kind === "settled" && !isDirect(status)) return;
   markBlank(step, true);
   const side = channelOf(node, payment);
   const rebuilding = isRebuilding(state, node);
@@ -297,7 +316,7 @@ function addForeign(
     reason: "foreign",
   });
   const entry = state.ledger.payments.get(paymentHash);
-  if (record.pending && entry) resumePayment(step, entry);
+  if (record.pending && entry) resumePayment(step, entry, payment.index);
 }
 
 /** The channel that the memo names, if it is one with the payee. */

@@ -288,6 +288,8 @@ function reserve(step: Step, request: Request, node: NodeState, side: Side, ownP
     trackAtMs: undefined,
     trackBusy: false,
     tracks: 0,
+    index: undefined,
+    replaced: false,
     seen: false,
     vanished: false,
   });

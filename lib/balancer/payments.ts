@@ -94,7 +94,10 @@ export function onPaid(step: Step, paymentHash: PaymentHash, reply: NodeReply): 
     case "settled":
       return settle(step, payment, outcome);
     case "failed":
-      return endPayment(step, payment, { kind: "failed", reason: outcome.failure, released: false });
+      return endPayment(step, payment, {
+        ...{ kind: "failed", reason: outcome.failure, released: false },
+        index: outcome.index,
+      });
     case "rejected":
       // LND made no payment of this call; yet it may know the hash from another. Only a look-up tells.
       payment.rejected = outcome.detail;
@@ -110,7 +113,7 @@ export function onPaid(step: Step, paymentHash: PaymentHash, reply: NodeReply): 
 function becomeUnknown(step: Step, payment: Payment, detail: string): void {
   const { state } = step;
   const entry = ledgerEntry(state, payment.paymentHash);
-  append(step, { kind: "unknown", ...recordOf(step, entry), reason: detail }, { kind: "noted" }, true);
+  noteUnknown(step, payment, entry, detail);
   tell(step, {
     kind: "payment-unknown",
     level: "warn",
@@ -121,6 +124,11 @@ function becomeUnknown(step: Step, payment: Payment, detail: string): void {
   });
   answerPayment(step, payment, { reason: toldReason("unanswered") });
   startTracking(step, payment, 500);
+}
+
+function noteUnknown(step: Step, payment: Payment, entry: LedgerPayment, reason: string): void {
+  const record = { kind: "unknown", ...recordOf(step, entry), reason, ...indexOf(payment.index) } as const;
+  append(step, record, { kind: "noted" }, true);
 }
 
 function startTracking(step: Step, payment: Payment, inMs: number): void {
@@ -158,12 +166,17 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
   };
   if (!reply.ok || reply.method !== "trackPayment") return again();
   const status = reply.value;
+  if (isOfAnother(payment, status)) return endReplaced(step, payment);
   switch (status.kind) {
     case "settled":
       return settle(step, payment, status);
     case "failed":
-      return endPayment(step, payment, { kind: "failed", reason: status.failure, released: false });
+      return endPayment(step, payment, {
+        ...{ kind: "failed", reason: status.failure, released: false },
+        index: status.index,
+      });
     case "in-flight":
+      payment.index ??= status.index;
       payment.seen = true;
       return again();
     case "not-found": {
@@ -186,6 +199,20 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
     default:
       return unreachable(status);
   }
+}
+
+/**
+ * LND takes a hash again once it has failed, and tells of the newer payment alone. Whoever gave us the invoice may have our
+ * node pay another with the same hash, as any node does that pays for others: with a fee, say, and over whatever channels.
+ */
+export function isOfAnother({ index }: Payment, status: PaymentStatus): boolean {
+  return status.kind !== "not-found" && index !== undefined && status.index !== index;
+}
+
+function endReplaced(step: Step, payment: Payment): void {
+  payment.replaced = true;
+  const reason = "LND failed it and has made another payment of its hash since";
+  endPayment(step, payment, { kind: "failed", reason, released: false });
 }
 
 /** It may have settled before it was deleted from LND's list: only the operator can know. */
@@ -258,7 +285,7 @@ function whatIsWrong(
 type PaymentEnd =
   | { readonly kind: "settled"; readonly feeMsat: Msat }
   /** `released`: nothing was ever sent, so that it is no fault of the peer's. */
-  | { readonly kind: "failed"; readonly reason: string; readonly released: boolean };
+  | { readonly kind: "failed"; readonly reason: string; readonly released: boolean; readonly index?: bigint };
 
 function endPayment(step: Step, payment: Payment, end: PaymentEnd): void {
   const { state } = step;
@@ -269,8 +296,12 @@ function endPayment(step: Step, payment: Payment, end: PaymentEnd): void {
   payment.phase = "ending";
   const record: TransactionRecord = end.kind === "settled"
     ? { kind: "settled", ...recordOf(step, entry), feeMsat: end.feeMsat }
-    : { kind: "failed", ...recordOf(step, entry), reason: end.reason };
+    : { kind: "failed", ...recordOf(step, entry), reason: end.reason, ...indexOf(payment.index ?? end.index) };
   append(step, record, { kind: "payment-ended", paymentHash: payment.paymentHash, record }, false);
+}
+
+function indexOf(index: bigint | undefined): { readonly paymentIndex?: bigint } {
+  return index === undefined ? {} : { paymentIndex: index };
 }
 
 /** The operator says how it ended. */
@@ -350,7 +381,10 @@ export function onPaymentEnded(step: Step, paymentHash: PaymentHash, record: Tra
     tellRest(step, payment.peer);
   }
   const node = nodeByPubkey(state, payment.node);
-  if (node) hint(step, node);
+  if (node === undefined) return;
+  // What took its place was passed over as ours.
+  if (payment.replaced) node.history.againAfter = payment.index;
+  hint(step, node);
 }
 
 function failureSentence(reason: string): string {
@@ -359,7 +393,7 @@ function failureSentence(reason: string): string {
 }
 
 /** A payment of an earlier run: LND is asked how it stands, and nothing is ever sent again. */
-export function resumePayment(step: Step, entry: LedgerPayment): void {
+export function resumePayment(step: Step, entry: LedgerPayment, index = entry.index): void {
   step.state.payments.set(entry.paymentHash, {
     paymentHash: entry.paymentHash,
     node: entry.node,
@@ -376,6 +410,8 @@ export function resumePayment(step: Step, entry: LedgerPayment): void {
     trackAtMs: step.now.atMs,
     trackBusy: false,
     tracks: 0,
+    index,
+    replaced: false,
     seen: false,
     vanished: false,
   });
@@ -404,6 +440,8 @@ export function paymentTimers(step: Step): void {
         ...paymentFacts(entry),
         reason: "unanswered",
       });
+      // Which one it is must be known over a restart: by then somebody may have paid its hash again.
+      if (payment.phase === "paying") noteUnknown(step, payment, entry, "it hasn't ended after 60 s");
       answerPayment(step, payment, { reason: toldReason("unanswered") });
     }
     if (payment.trackAtMs !== undefined && now.atMs >= payment.trackAtMs) trackDue(step, payment);

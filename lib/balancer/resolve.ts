@@ -5,7 +5,7 @@ import type { PaymentHash } from "../domain/ids.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { type LndView, type ResolveAs, whyNotResolve } from "../policy/resolve.ts";
 import { nameOf, sats } from "./names.ts";
-import { endByHand, settle } from "./payments.ts";
+import { endByHand, isOfAnother, settle } from "./payments.ts";
 import { nodeByPubkey } from "./state.ts";
 import { call, type Step, tell } from "./step.ts";
 
@@ -47,7 +47,9 @@ function decide(step: Step, paymentHash: PaymentHash, as: ResolveAs, view: LndVi
   const { state, now } = step;
   const payment = state.payments.get(paymentHash)!;
   const entry = state.ledger.payments.get(paymentHash)!;
-  const why = whyNotResolve({ as, view, wallMs: now.wallMs, expiresAtWallMs: entry.expiresAtWallMs });
+  const why = view.kind !== "unreachable" && isOfAnother(payment, view)
+    ? "LND has made another payment of its hash since, so that this one has failed: it ends by itself"
+    : whyNotResolve({ as, view, wallMs: now.wallMs, expiresAtWallMs: entry.expiresAtWallMs });
   if (why !== undefined) return refuse(step, paymentHash, as, why);
   const says = sayLnd(view);
   tell(step, {

@@ -142,6 +142,8 @@ export interface History {
   high: bigint | undefined;
   /** What was found that a repaired log had lost. */
   readonly missing: { count: number; amountSat: Sat };
+  /** It is to be read again from here on. */
+  againAfter: bigint | undefined;
 }
 
 /** A payment that seems to contradict the log. */
@@ -354,6 +356,10 @@ export interface Payment {
   trackAtMs: number | undefined;
   trackBusy: boolean;
   tracks: number;
+  /** LND's index of it, once that was heard. */
+  index: bigint | undefined;
+  /** LND lists a later payment of the same hash: this one has failed, and that one is somebody else's. */
+  replaced: boolean;
   /** LND has said that it is under way: that it knows nothing of it is no proof any more that nothing was sent. */
   seen: boolean;
   /** That was told. */
@@ -473,6 +479,7 @@ export function createHistory(): History {
     low: 0n,
     high: undefined,
     missing: { count: 0, amountSat: sat(0) },
+    againAfter: undefined,
   };
 }
 

@@ -26,19 +26,24 @@ export const failureSentences: Readonly<Record<PaymentFailure, string>> = {
   error: "LND had an error, which its own log tells",
 };
 
-/** What a node knows of one of its own outgoing payments (lnrpc.Payment). */
+/**
+ * What a node knows of one of its own outgoing payments (lnrpc.Payment).
+ * `index`: LND's payment_index. A hash that failed may be paid again; that is another payment, with another index, and the
+ * only one that the node tells of from then on.
+ */
 export type PaymentStatus =
   /** Ended. `routes`: the hops of every HTLC that succeeded. */
   | {
     readonly kind: "settled";
+    readonly index: bigint;
     readonly amountMsat: Msat;
     readonly feeMsat: Msat;
     readonly routes: readonly (readonly Hop[])[];
   }
   /** Ended; nothing was paid. */
-  | { readonly kind: "failed"; readonly failure: PaymentFailure }
+  | { readonly kind: "failed"; readonly index: bigint; readonly failure: PaymentFailure }
   /** Under way. Also every status that we don't know. */
-  | { readonly kind: "in-flight" }
+  | { readonly kind: "in-flight"; readonly index: bigint }
   /** The node knows no such payment. No proof yet that it never will: it may still be working through a lost request. */
   | { readonly kind: "not-found" };
 

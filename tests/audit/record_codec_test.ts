@@ -56,6 +56,13 @@ const transaction: fc.Arbitrary<TransactionRecord> = fc.oneof(
     role: payer,
     reason: fc.string(),
   }),
+  fc.record({
+    ...request,
+    kind: fc.constantFrom("failed" as const, "unknown" as const),
+    role: payer,
+    reason: fc.string(),
+    paymentIndex: fc.bigInt({ min: 0n, max: 10n ** 18n }),
+  }),
   fc.record({ ...request, kind: fc.constantFrom("invoiced" as const, "received" as const), role: payee }),
   fc.record({
     ...request,

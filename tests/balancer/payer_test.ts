@@ -315,7 +315,7 @@ Deno.test("a payment that hangs is answered `unknown` after 60 s, stops only tha
   assert.equal(await rogue.answer(rogue.request(point, 20_000)), "busy");
   assert.equal(await rogue.answer(id), "unknown");
   await harness.run(6_000);
-  assert.deepEqual(instance.story, ["payer intent 50000"]);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000"]);
   assert.equal(await rogue.answer(rogue.request(parallel, 50_000)), "busy");
   assert.deepEqual(instance.reasons("request-refused"), ["payment-open", "peer-stuck"]);
   assert.deepEqual(instance.reasons("payment-unknown"), ["unanswered"]);

@@ -17,7 +17,7 @@ async function lostPayment() {
   await harness.runUntil(() => rogue.isConnected, 1_000);
   rogue.hello();
   await harness.run(12_000);
-  const lnd: { said: Said } = { said: { kind: "in-flight" } };
+  const lnd: { said: Said } = { said: { kind: "in-flight", index: 1n } };
   instance.tamper = (_node, call, real) => {
     if (call.method === "pay") {
       return Promise.resolve({ ok: true, method: "pay", value: { kind: "unknown", detail: "lost" } } as NodeReply);
@@ -43,6 +43,7 @@ async function lostPayment() {
 
 const settled: PaymentStatus = {
   kind: "settled",
+  index: 1n,
   amountMsat: satToMsat(sat(50_000)),
   feeMsat: noFee,
   routes: [],

@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
-import { msat } from "../../lib/domain/amounts.ts";
+import { msat, sat } from "../../lib/domain/amounts.ts";
 import { parsePaymentHash, parseShortChannelId } from "../../lib/domain/ids.ts";
 import type { PaymentStatus } from "../../lib/domain/payment.ts";
 import { isRefusal } from "../../lib/lightning/sim/model.ts";
 import { formatMemo, invoiceTag } from "../../lib/protocol/memo.ts";
-import { sat } from "../../lib/domain/amounts.ts";
 import { Harness } from "./harness.ts";
 import { Rogue } from "./rogue.ts";
 
@@ -96,8 +95,8 @@ for (const held of [false, true]) {
     const amountMsat = msat(300_000_000);
     const channelId = parseShortChannelId("472x2x0")!;
     const routes = [[{ channelId, pubkey: other }, { channelId, pubkey: stranger }]];
-    const paid: PaymentStatus = { kind: "settled", amountMsat, feeMsat: msat(5), routes };
-    const lnd: { status: PaymentStatus } = { status: held ? { kind: "in-flight" } : paid };
+    const paid: PaymentStatus = { kind: "settled", index: 900n, amountMsat, feeMsat: msat(5), routes };
+    const lnd: { status: PaymentStatus } = { status: held ? { kind: "in-flight", index: 900n } : paid };
     instance.tamper = async (_node, call, real) => {
       const reply = await real();
       if (call.method === "listPayments" && reply.ok && reply.method === "listPayments" && call.args[0] < 900n) {
@@ -125,4 +124,73 @@ for (const held of [false, true]) {
     assert.equal(await rogue.answer(rogue.request(point, 20_000)), "paid");
     await harness.end();
   });
+}
+
+/** The wallet's payment, as if it had gone a longer way. */
+function withFee(status: PaymentStatus): PaymentStatus {
+  return status.kind === "settled" && status.index === 2n ? { ...status, feeMsat: msat(5) } : status;
+}
+
+// Between two looks at a payment that hangs, or while the program is down, its payee may cancel it and have our node pay
+// another invoice with the same hash.
+for (const restarts of [false, true]) {
+  for (const fee of [false, true]) {
+    const when = restarts ? "while we are down" : "once its updates were lost";
+    const where = fee ? "with a fee" : "elsewhere";
+    Deno.test(`a payment that hangs, is cancelled ${when}, and whose hash our wallet then pays ${where}, trips no breaker`, async () => {
+      const { harness, alice, mallory, other, point, instance, rogue } = await world(4);
+      instance.tamper = async (_node, call, real) => {
+        if (call.method === "pay" && !restarts) {
+          void real();
+          return { ok: true, method: "pay", value: { kind: "unknown", detail: "the updates were lost" } };
+        }
+        const reply = await real();
+        if (!reply.ok || !fee) return reply;
+        if (reply.method === "trackPayment") return { ...reply, value: withFee(reply.value) };
+        if (reply.method !== "listPayments") return reply;
+        return {
+          ...reply,
+          value: reply.value.map((one) => ({ ...one, status: withFee(one.status) as typeof one.status })),
+        };
+      };
+      const requestId = rogue.requestId();
+      const tag = invoiceTag({ sessionId: rogue.sessionId!, requestId, channelPoint: point, tokens: sat(20_000) });
+      const memo = formatMemo(harness.network.channel(mallory, point)!.chanId, tag);
+      const held = harness.network.run((network) =>
+        network.addInvoice(mallory, { valueMsat: msat(20_000_000), memo, expirySec: 3_600, hash })
+      );
+      assert.ok(!isRefusal(held));
+      const { paymentHash } = held;
+      rogue.request(point, 20_000, { requestId, invoice: held.paymentRequest });
+      await harness.run(400_000);
+      assert.equal(harness.network.payment(alice, paymentHash)?.status, "IN_FLIGHT");
+
+      if (restarts) await instance.crash();
+      harness.network.run((network) => network.cancelInvoice(mallory, paymentHash));
+      await harness.run(1_000);
+      const withdrawal = harness.network.run((network) =>
+        network.addInvoice(other, { valueMsat: msat(70_000_000), memo, expirySec: 600, preimage })
+      );
+      assert.ok(!isRefusal(withdrawal));
+      const { paymentRequest } = withdrawal;
+      const feeLimitMsat = msat(1_000_000);
+      harness.network.run((network) => network.sendPayment(alice, { paymentRequest, timeoutSec: 30, feeLimitMsat }));
+      await harness.run(1_000);
+      assert.equal(harness.network.payment(alice, paymentHash)?.status, "SUCCEEDED");
+
+      if (restarts) instance.start();
+      await harness.run(120_000);
+      assert.equal(instance.view.breaker, undefined);
+      const end = instance.disk.find(({ kind }) => kind === "failed");
+      assert.match(end?.kind === "failed" ? end.reason : "", /another payment/);
+      // What costs a fee is no rebalance, whatever its memo says.
+      assert.deepEqual(instance.story.slice(2), ["payer failed 20000", ...(fee ? [] : ["payer foreign 70000"])]);
+      const { positions } = instance.state.ledger;
+      assert.deepEqual([positions.get(mallory), positions.get(other)], [0n, fee ? undefined : 70_000n]);
+      await instance.restart();
+      await harness.run(60_000);
+      assert.equal(instance.view.breaker, undefined);
+      await harness.end();
+    });
+  }
 }

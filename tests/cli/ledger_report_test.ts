@@ -194,12 +194,12 @@ Deno.test("the limit of a channel is found by each id that LND has for it", () =
 Deno.test("what LND lists with our memo is a rebalance if it was direct, or if the log counts it", () => {
   const hop = { channelId: record("intent", 1).channelId!, pubkey: peer };
   const settled = (...route: (typeof hop)[]) =>
-    ({ kind: "settled", amountMsat: msat(1), feeMsat: msat(0), routes: [route] }) as const;
+    ({ kind: "settled", index: 1n, amountMsat: msat(1), feeMsat: msat(0), routes: [route] }) as const;
   const table: [boolean, number, PaymentSummary["status"], string?][] = [
     [true, 9, settled(hop)],
     [false, 9, settled(hop, hop)],
     [false, 9, { ...settled(hop), feeMsat: msat(1) }],
-    [true, 9, { kind: "in-flight" }],
+    [true, 9, { kind: "in-flight", index: 1n }],
     [true, 1, settled(hop, hop)],
     [true, 2, settled(hop, hop)],
     [false, 3, settled(hop, hop)],

@@ -69,6 +69,7 @@ Deno.test("LndNode pays an invoice over the channel that it was told to use", as
   };
   const settled = {
     kind: "settled",
+    index: 1n,
     amountMsat: 10_000_000n,
     feeMsat: 0n,
     routes: [[{ channelId: channel.shortChannelId, pubkey: pair.bob }]],
@@ -179,7 +180,7 @@ Deno.test("LndNode.pay() is unknown when the node dies with the HTLC out, and tr
   const seen = watched.events.length;
   await server.restart();
   await watched.next("up", seen);
-  assert.deepEqual(await alice.trackPayment(held.paymentHash), { kind: "in-flight" });
+  assert.deepEqual(await alice.trackPayment(held.paymentHash), { kind: "in-flight", index: 1n });
   assert.equal(pair.host.run((network) => network.settleInvoice(pair.bob, preimage)), undefined);
   while ((await alice.trackPayment(held.paymentHash)).kind === "in-flight");
   assert.equal((await alice.trackPayment(held.paymentHash)).kind, "settled");

@@ -275,6 +275,7 @@ Deno.test("LndNode uses an LND that somebody else wrote with LND's protos", asyn
     });
     assert.deepEqual(outcome, {
       kind: "settled",
+      index: 0n,
       amountMsat: 7_000n,
       feeMsat: 0n,
       routes: [[{ channelId: "18446744073709551615" as ShortChannelId, pubkey: destination as NodePubkey }]],

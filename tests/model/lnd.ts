@@ -163,15 +163,17 @@ export function claim(lnd: Lnd, paymentHash: PaymentHash): void {
 }
 
 export function paymentStatus(payment: ModelPayment): NodeCalls["trackPayment"]["result"] {
+  const index = 1n;
   switch (payment.state) {
     case "in-flight":
     case "claimed":
-      return { kind: "in-flight" };
+      return { kind: "in-flight", index };
     case "failed":
-      return { kind: "failed", failure: "incorrect-details" };
+      return { kind: "failed", index, failure: "incorrect-details" };
     case "settled":
       return {
         kind: "settled",
+        index,
         amountMsat: satToMsat(sat(payment.amountSat)),
         feeMsat: satToMsat(sat(0)),
         routes: [[{ channelId: sample.shortChannelId, pubkey: pubkeys[1 - payment.owner]! }]],

@@ -280,7 +280,7 @@ function reply(world: World, owner: Owner, callId: number, reply: NodeReply): vo
 
 function unavailable({ flaw }: World, call: NodeCall): NodeReply {
   if (call.method === "pay" && flaw === "a lost answer counts as a failure") {
-    return { ok: true, method: "pay", value: { kind: "failed", failure: "error" } };
+    return { ok: true, method: "pay", value: { kind: "failed", index: 1n, failure: "error" } };
   }
   return call.method === "pay"
     ? { ok: true, method: "pay", value: { kind: "unknown", detail: "the answer got lost" } }
@@ -295,7 +295,12 @@ function execute(world: World, owner: Owner, callId: number): void {
     const said = answer(world.lnd, owner, call, wall(world));
     const isFlawed = world.flaw === "not found counts as a failure" && said.ok && said.method === "trackPayment" &&
       said.value.kind === "not-found";
-    return reply(world, owner, callId, isFlawed ? { ...said, value: { kind: "failed", failure: "error" } } : said);
+    return reply(
+      world,
+      owner,
+      callId,
+      isFlawed ? { ...said, value: { kind: "failed", index: 1n, failure: "error" } } : said,
+    );
   }
   const refusal = startPayment(world.lnd, call.args[0].paymentHash, owner, wall(world));
   if (refusal === undefined) pending.sent = true;

@@ -5,11 +5,11 @@ import { type LndView, whyNotResolve } from "../../lib/policy/resolve.ts";
 const expiresAtWallMs = 1_000_000;
 
 Deno.test("whyNotResolve() lets nobody overrule what LND knows", () => {
-  const settled: LndView = { kind: "settled", amountMsat: satToMsat(sat(1)), feeMsat: msat(0), routes: [] };
+  const settled: LndView = { kind: "settled", index: 1n, amountMsat: satToMsat(sat(1)), feeMsat: msat(0), routes: [] };
   const table: [LndView, afterExpiryMs: number, settled: boolean, failed: boolean][] = [
     [settled, 0, true, false],
-    [{ kind: "failed", failure: "timeout" }, 0, false, true],
-    [{ kind: "in-flight" }, 1e9, false, false],
+    [{ kind: "failed", index: 1n, failure: "timeout" }, 0, false, true],
+    [{ kind: "in-flight", index: 1n }, 1e9, false, false],
     [{ kind: "not-found" }, -1, false, false],
     [{ kind: "not-found" }, 59_999, false, false],
     [{ kind: "not-found" }, 60_000, false, true],

@@ -16,7 +16,7 @@ import { openSession, receiveFrame, type Session } from "../../lib/protocol/sess
 import { nodeProofText } from "../../lib/protocol/signatures.ts";
 import type { ConnectionId, Transport, TransportEvent } from "../../lib/swarm/transport.ts";
 import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
-import { makeInvoice, type Twist } from "./adversary_invoices.ts";
+import { type MadeInvoice, makeInvoice, type Twist } from "./adversary_invoices.ts";
 import { garbage, mutate, type Plain } from "./adversary_messages.ts";
 import { type AdversaryPlan, type AttackKind, type Manner } from "./adversary_plan.ts";
 import { AdversaryWatch } from "./adversary_watch.ts";
@@ -45,6 +45,13 @@ interface Connection {
   sessionId: Uint8Array | undefined;
   /** The last frames both ways, to send them again. */
   readonly frames: Uint8Array[];
+}
+
+/** An invoice that it asked a victim to pay. */
+interface Made extends MadeInvoice {
+  readonly node: NodePubkey;
+  readonly victim: NodePubkey;
+  readonly memo: string;
 }
 
 /** What becomes of an HTLC that pays one of its hold invoices. */
@@ -83,6 +90,7 @@ export class Adversary implements Participant {
   readonly #requests: Plain[] = [];
   readonly #preimages = new Map<PaymentHash, { readonly node: NodePubkey; readonly preimage: string; fate: Fate }>();
   readonly #held = new Set<PaymentHash>();
+  readonly #made: Made[] = [];
   readonly #undo = new Set<() => void>();
   #healed = false;
 
@@ -180,7 +188,17 @@ export class Adversary implements Participant {
     } else if (event.kind === "disconnected") {
       const at = this.#connections.findIndex(({ id }) => id === event.connection);
       const [gone] = at < 0 ? [] : this.#connections.splice(at, 1);
-      if (gone !== undefined) this.#comeBack(identity, gone.victim);
+      if (gone === undefined) return;
+      this.#comeBack(identity, gone.victim);
+      this.#letGo(gone.victim);
+    }
+  }
+
+  /** A victim that goes away looks at nothing for a while: what it may find then is another payment of the same hash. */
+  #letGo(victim: SimInstance): void {
+    if (this.#healed || !this.plan.withdraws || !this.#dice.chance(50)) return;
+    for (const { paymentHash, victim: payer } of this.#made) {
+      if (this.#held.has(paymentHash) && victim.nodes.includes(payer)) this.#release(paymentHash, false);
     }
   }
 
@@ -397,6 +415,12 @@ export class Adversary implements Participant {
     network.run(() =>
       settle ? network.settleInvoice(known.node, known.preimage) : network.cancelInvoice(known.node, hash)
     );
+    const made = this.#made.find(({ paymentHash }) => paymentHash === hash);
+    if (settle || made === undefined || this.#healed || !this.plan.withdraws) return;
+    // As soon as its victim's node takes the hash again, or a while later.
+    this.#world.after(this.#dice.spread(100, 10_000), () => {
+      if (!this.#healed) this.#withdraw(this.#dice, made);
+    });
   }
 
   // Attacks
@@ -419,6 +443,8 @@ export class Adversary implements Participant {
         return this.#shift(dice, (most) => most * (dice.chance(50) ? 0.95 : dice.fraction()));
       case "park-htlcs":
         return this.#park(dice);
+      case "withdraw":
+        return this.#withdraw(dice, this.#made.length > 0 && dice.chance(70) ? dice.pick(this.#made) : undefined);
       case "close-channel": {
         const own = this.#anyChannel(dice);
         if (own) world.network.run((network) => network.closeChannel(own.node.pubkey, own.point, dice.chance(50)));
@@ -580,6 +606,35 @@ export class Adversary implements Participant {
     }
   }
 
+  /** The same hash as that of a request, or a fresh one. The node that made the request's invoice takes its hash no second time. */
+  #withdraw(dice: Dice, made: Made | undefined): void {
+    const world = this.#world;
+    const { network } = world;
+    const own = this.nodes.filter(({ pubkey }) => pubkey !== made?.node).flatMap((node) =>
+      network.listChannels(node.pubkey).filter(({ remotePubkey }) =>
+        made === undefined ? world.isHonest(remotePubkey) : remotePubkey === made.victim
+      ).map((shown) => ({ node: node.pubkey, shown }))
+    );
+    if (own.length === 0) return;
+    const { node, shown } = dice.pick(own);
+    const payer = shown.remotePubkey;
+    const most = Number(world.spendableMsat(payer, shown.channelPoint)) / 1_000;
+    if (most < 1) return;
+    const memo = made !== undefined && dice.chance(60)
+      ? made.memo
+      : dice.pick(["withdrawal", formatMemo(shown.chanId, "0123456789abcdef"), "tightrope rebalance "]);
+    const valueMsat = msat(BigInt(dice.spread(1, most)) * 1_000n);
+    const preimage = made === undefined ? {} : { preimage: made.preimage };
+    const invoice = network.run(() => network.addInvoice(node, { valueMsat, memo, expirySec: 600, ...preimage }));
+    if (isRefusal(invoice)) return;
+    const { paymentRequest } = invoice;
+    world.watch.withdraws(payer, paymentRequest);
+    for (const one of network.listChannels(payer)) world.watch.traffic(one.channelPoint, 60_000);
+    const sent = network.run(() => network.sendPayment(payer, { paymentRequest, timeoutSec: 30 }));
+    world.count(isRefusal(sent) ? "withdrawals refused" : "withdrawals");
+    world.tell(this.name, () => `withdraws ${valueMsat} msat from ${world.nameOf(payer)}: ${memo}`);
+  }
+
   #openChannel(dice: Dice): void {
     const world = this.#world;
     if (this.nodes.length < 5 && dice.chance(30)) this.#addNode();
@@ -679,6 +734,8 @@ export class Adversary implements Participant {
         : "none",
     });
     if (made === undefined) return;
+    const memo = network.invoice(by, made.paymentHash)?.memo ?? "";
+    remember(this.#made, { ...made, node: by, victim: shown.remotePubkey, memo });
     if (hold) this.#preimages.set(made.paymentHash, { node: by, preimage: made.preimage, fate: dice.pick(fates) });
     else if (isOwn && dice.chance(15)) {
       // Cancelled while it is being looked into or paid.

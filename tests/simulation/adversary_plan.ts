@@ -10,6 +10,8 @@ export interface AdversaryPlan {
   readonly nodes: readonly { readonly channels: readonly AdversaryChannel[] }[];
   /** Keys on the swarm that it begins with. */
   readonly identities: number;
+  /** Whether its victims' nodes pay its invoices beside the program, in time for what has just been cancelled. */
+  readonly withdraws: boolean;
   /** How it answers requests: one of these each time. */
   readonly manners: readonly Manner[];
   readonly attacks: readonly Attack[];
@@ -60,6 +62,8 @@ export const attackKinds = [
   /** Moves its balance to the victim's side, so that the victim would pay again. */
   "refill",
   "park-htlcs",
+  /** Has the victim's node pay an invoice beside the program, as nodes with customers do: any memo, any hash. */
+  "withdraw",
   "close-channel",
   "open-channel",
   "peer-offline",
@@ -124,6 +128,7 @@ export function drawAdversary(seed: number): AdversaryPlan {
     })),
   }));
   const kinds = ["ask", "refill", ...some(attackKinds, 35)] as const;
+  const withdraws = kinds.some((kind) => kind === "withdraw");
   const draw = (count: number, mostMs: number, from: readonly AttackKind[]): Attack[] =>
     Array.from({ length: count }, () => ({ atMs: 2_000 + below(mostMs), kind: pick(from), seed: random.uint32() }))
       .sort((a, b) => a.atMs - b.atMs);
@@ -131,8 +136,10 @@ export function drawAdversary(seed: number): AdversaryPlan {
   const later = some(harmlessKinds, 50);
   return {
     seed,
-    nodes,
+    // A hash is withdrawn to another node than the one that asked with it.
+    nodes: withdraws ? [...nodes, ...nodes.slice(0, 1)] : nodes,
     identities: pick([1, 1, 2, 3]),
+    withdraws,
     manners: some(manners, 40),
     attacks,
     afterwards: below(100) < 40 ? draw(spread(3, 12), 900_000, later) : [],

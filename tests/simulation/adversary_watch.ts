@@ -50,7 +50,7 @@ export class AdversaryWatch {
       let outMsat = 0n;
       for (const node of instance.nodes) {
         for (const payment of network.listPayments(node, { indexOffset: 0n, maxPayments: 0 })) {
-          if (payment.status === "FAILED") continue;
+          if (payment.status === "FAILED" || this.#world.watch.isWithdrawal(node, payment)) continue;
           const decoded = network.decodeInvoice(payment.paymentRequest);
           if (decoded.kind === "invoice" && decoded.invoice.payee === thief) outMsat += payment.valueMsat;
         }

@@ -159,7 +159,7 @@ export const bugs: readonly KnownBug[] = [
       name: "error-is-failure",
       event: replied((reply) =>
         reply.ok && reply.method === "pay" && reply.value.kind === "unknown"
-          ? { ...reply, value: { kind: "failed", failure: "error" } }
+          ? { ...reply, value: { kind: "failed", index: 1n, failure: "error" } }
           : reply
       ),
     },
@@ -334,7 +334,7 @@ export const bugs: readonly KnownBug[] = [
       event: replied((reply, { callId }, { state }) =>
         reply.ok && reply.method === "trackPayment" && reply.value.kind === "not-found" &&
           state!.calls.get(callId)?.kind === "track"
-          ? { ...reply, value: { kind: "failed", failure: "error" } }
+          ? { ...reply, value: { kind: "failed", index: 1n, failure: "error" } }
           : reply
       ),
     },

@@ -90,7 +90,7 @@ export class LndLink {
   call(call: NodeCall, isOfPayment: boolean, done: (reply: NodeReply) => void): void {
     const { dice } = this.#world;
     const trouble = this.#world.troubleOf(this.#pubkey);
-    const once = answerOnce(call, (reply) => done(isOfPayment ? this.#contradict(reply) : reply));
+    const once = answerOnce(call, (reply) => done(isOfPayment ? this.#contradict(call, reply) : reply));
     this.#world.after(callMs + trouble.slowMs, () => {
       // The process died with the request on its way: it may have left in time.
       if (!this.#open && dice.chance(50)) return;
@@ -145,12 +145,14 @@ export class LndLink {
     });
   }
 
-  #contradict(reply: NodeReply): NodeReply {
+  #contradict(call: NodeCall, reply: NodeReply): NodeReply {
     const trouble = this.#world.troubleOf(this.#pubkey);
     if (trouble.contradicts === undefined || !reply.ok) return reply;
     if (reply.method !== "pay" && reply.method !== "trackPayment") return reply;
     const { value } = reply;
     if (value.kind !== "settled" || !this.#open) return reply;
+    const tracked = call.method === "trackPayment" && this.#world.network.payment(this.#pubkey, call.args[0]);
+    if (tracked && this.#world.watch.isWithdrawal(this.#pubkey, tracked)) return reply;
     const wrong = trouble.contradicts === "fee"
       ? { ...value, feeMsat: 1n as Msat }
       : { ...value, routes: value.routes.map((route) => [...route, ...route]) };

@@ -106,6 +106,8 @@ export class Watch {
   /** Until when somebody else's HTLCs move a channel. */
   readonly #movedUntilMs = new Map<ChannelPoint, number>();
   readonly #proofs = new Map<string, string>();
+  /** Invoices that operators pay beside the program, with their nodes. */
+  readonly #withdrawals = new Set<string>();
   /** The payments over each channel that settled, with their direction. */
   readonly settled: {
     readonly atMs: number;
@@ -165,6 +167,15 @@ export class Watch {
   traffic(channelPoint: ChannelPoint, forMs: number): void {
     const untilMs = this.#world.atMs + forMs;
     if (untilMs > (this.#movedUntilMs.get(channelPoint) ?? 0)) this.#movedUntilMs.set(channelPoint, untilMs);
+  }
+
+  /** An operator's node is about to pay for somebody else, as nodes with customers do. */
+  withdraws(node: NodePubkey, paymentRequest: string): void {
+    this.#withdrawals.add(`${node}/${paymentRequest}`);
+  }
+
+  isWithdrawal(node: NodePubkey, { paymentRequest }: SimPayment): boolean {
+    return this.#withdrawals.has(`${node}/${paymentRequest}`);
   }
 
   get trafficUntilMs(): number {
@@ -413,7 +424,7 @@ export class Watch {
     const { paymentHash, status } = payment;
     this.#payers.set(paymentHash, node);
     const instance = this.#world.instanceOf(node);
-    if (instance === undefined) return;
+    if (instance === undefined || this.isWithdrawal(node, payment)) return;
     const spend = this.books(instance).spends.get(paymentHash);
     if (spend === undefined) {
       // The operator's own business, if it isn't a rebalance.

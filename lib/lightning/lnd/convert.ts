@@ -126,10 +126,12 @@ export function channelSnapshot(channel: Channel): ChannelSnapshot {
 
 /** lnrpc.Payment; decided on `status` alone (`failure_reason` is set early from 0.18 on). */
 export function paymentStatus(payment: Payment): Exclude<PaymentStatus, { kind: "not-found" }> {
+  const index = payment.paymentIndex;
   switch (payment.status) {
     case Payment_PaymentStatus.SUCCEEDED:
       return {
         kind: "settled",
+        index,
         amountMsat: msatOf(payment.valueMsat, "a payment"),
         feeMsat: msatOf(payment.feeMsat, "a payment"),
         routes: payment.htlcs
@@ -142,9 +144,9 @@ export function paymentStatus(payment: Payment): Exclude<PaymentStatus, { kind: 
           ),
       };
     case Payment_PaymentStatus.FAILED:
-      return { kind: "failed", failure: paymentFailure(payment.failureReason) };
+      return { kind: "failed", index, failure: paymentFailure(payment.failureReason) };
     default:
-      return { kind: "in-flight" };
+      return { kind: "in-flight", index };
   }
 }
 

@@ -80,14 +80,16 @@ const failures: Record<SimPaymentFailureReason, PaymentFailure> = {
 };
 
 export function paymentStatus(payment: SimPayment): Exclude<PaymentStatus, { kind: "not-found" }> {
+  const index = payment.paymentIndex;
   switch (payment.status) {
     case "IN_FLIGHT":
-      return { kind: "in-flight" };
+      return { kind: "in-flight", index };
     case "FAILED":
-      return { kind: "failed", failure: failures[payment.failureReason] };
+      return { kind: "failed", index, failure: failures[payment.failureReason] };
     case "SUCCEEDED":
       return {
         kind: "settled",
+        index,
         amountMsat: payment.valueMsat,
         feeMsat: payment.feeMsat,
         routes: payment.htlcs.filter((htlc) => htlc.status === "SUCCEEDED").map((htlc) =>
