@@ -40,7 +40,10 @@ export type TransactionRecord =
     readonly feeMsat: Msat;
     readonly reason?: string;
   }
-  /** `paymentIndex`: LND's own number of the payment, where it was heard: a failed hash may be paid again, by somebody else. */
+  /**
+   * `paymentIndex`: LND's own number of the payment, as far as it was heard, or the highest that it can have: a failed hash may be
+   * paid again, by somebody else.
+   */
   | TransactionBase & {
     readonly kind: "failed" | "unknown";
     readonly role: "payer";

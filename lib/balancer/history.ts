@@ -167,7 +167,7 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   const { paymentHash, status, memo } = payment;
   if (!memo.startsWith(memoPrefix)) return;
   const known = state.ledger.paidHashes.get(paymentHash);
-  if (known === "open") return compareIndex(state, payment);
+  if (known === "open") return recognise(state, payment);
   if (known === undefined || (known === "failed" && isAnother(state, payment))) {
     // Our node pays for others, too, and anybody may write our memo into an invoice: it must not use up what we would lend.
     if (status.kind === "settled" && !isDirect(status)) return;
@@ -185,11 +185,14 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   }
 }
 
-/** LND's list tells the index of a payment under way; if it tells another later, that payment is another. */
-function compareIndex({ payments }: BalancerState, { paymentHash, index }: PaymentSummary): void {
+/** LND's list tells the index of a payment of ours that is under way, or that another has taken its place. */
+function recognise({ payments, ledger }: BalancerState, listed: PaymentSummary): void {
+  const { paymentHash, index, destination, amountMsat } = listed;
   const open = payments.get(paymentHash);
-  if (open === undefined) return;
-  open.index ??= index;
+  const entry = ledger.payments.get(paymentHash);
+  if (open === undefined || entry === undefined) return;
+  const isOurs = destination === entry.peer && msatToSatCeil(amountMsat) === entry.amountSat;
+  open.index ??= isOurs ? index : index - 1n;
   if (index > open.index) open.replaced = true;
 }
 

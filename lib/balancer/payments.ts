@@ -2,7 +2,7 @@ import { isByHand } from "../audit/by_hand.ts";
 import { forgetSettled, type LedgerPayment, unknownToLnd } from "../audit/ledger.ts";
 import type { TransactionRecord } from "../audit/record.ts";
 import { longestPeriodMs } from "../config/settings.ts";
-import { type Msat, type Sat, sat, satToMsat } from "../domain/amounts.ts";
+import { type Msat, msatToSatCeil, type Sat, sat, satToMsat } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
 import { formatShortChannelId, type NodePubkey, type PaymentHash } from "../domain/ids.ts";
@@ -166,7 +166,9 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
   };
   if (!reply.ok || reply.method !== "trackPayment") return again();
   const status = reply.value;
-  if (isOfAnother(payment, status)) return endReplaced(step, payment);
+  if (status.kind !== "not-found" && isOfAnother(payment, ledgerEntry(state, paymentHash), status)) {
+    return endReplaced(step, payment, status.index);
+  }
   switch (status.kind) {
     case "settled":
       return settle(step, payment, status);
@@ -205,11 +207,19 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
  * LND takes a hash again once it has failed, and tells of the newer payment alone. Whoever gave us the invoice may have our
  * node pay another with the same hash, as any node does that pays for others: with a fee, say, and over whatever channels.
  */
-export function isOfAnother({ index }: Payment, status: PaymentStatus): boolean {
-  return status.kind !== "not-found" && index !== undefined && status.index !== index;
+export function isOfAnother(
+  { index, peer }: Payment,
+  { amountSat }: LedgerPayment,
+  status: Exclude<PaymentStatus, { kind: "not-found" }>,
+): boolean {
+  if (index !== undefined && status.index !== index) return true;
+  // Of an earlier run's payment the number may not be known. It is to whom and over what its invoice says, whatever else LND does.
+  return status.kind === "settled" &&
+    (msatToSatCeil(status.amountMsat) !== amountSat || status.routes.some((route) => route.at(-1)?.pubkey !== peer));
 }
 
-function endReplaced(step: Step, payment: Payment): void {
+function endReplaced(step: Step, payment: Payment, otherIndex: bigint): void {
+  if (payment.index === undefined || payment.index >= otherIndex) payment.index = otherIndex - 1n;
   payment.replaced = true;
   const reason = "LND failed it and has made another payment of its hash since";
   endPayment(step, payment, { kind: "failed", reason, released: false });

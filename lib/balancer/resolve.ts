@@ -47,7 +47,8 @@ function decide(step: Step, paymentHash: PaymentHash, as: ResolveAs, view: LndVi
   const { state, now } = step;
   const payment = state.payments.get(paymentHash)!;
   const entry = state.ledger.payments.get(paymentHash)!;
-  const why = view.kind !== "unreachable" && isOfAnother(payment, view)
+  const isPayment = view.kind !== "unreachable" && view.kind !== "not-found";
+  const why = isPayment && isOfAnother(payment, entry, view)
     ? "LND has made another payment of its hash since, so that this one has failed: it ends by itself"
     : whyNotResolve({ as, view, wallMs: now.wallMs, expiresAtWallMs: entry.expiresAtWallMs });
   if (why !== undefined) return refuse(step, paymentHash, as, why);

@@ -393,7 +393,7 @@ export type AppendPurpose =
  * lag behind.
  */
 export const linesOfSessions = { most: 2_000, msPerLine: 10_000 } as const;
-export const linesOfChannel = { most: 100, msPerLine: 60_000 } as const;
+export const linesOfChannel = { most: 100, msPerLine: 10_000 } as const;
 export const linesOfChannels = { most: 6_000, msPerLine: 1_000 } as const;
 
 /** How many lines may still be told, and when that was reckoned. */

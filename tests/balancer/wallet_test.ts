@@ -133,9 +133,15 @@ function withFee(status: PaymentStatus): PaymentStatus {
 
 // Between two looks at a payment that hangs, or while the program is down, its payee may cancel it and have our node pay
 // another invoice with the same hash.
-for (const restarts of [false, true]) {
-  for (const fee of [false, true]) {
-    const when = restarts ? "while we are down" : "once its updates were lost";
+for (
+  const { when, restarts, forgets, fees } of [
+    { when: "once its updates were lost", restarts: false, forgets: false, fees: [false, true] },
+    { when: "while we are down", restarts: true, forgets: false, fees: [false, true] },
+    // Without its number only whom and what it was for tells it from another.
+    { when: "while a backup is restored that knows its intent alone", restarts: true, forgets: true, fees: [false] },
+  ]
+) {
+  for (const fee of fees) {
     const where = fee ? "with a fee" : "elsewhere";
     Deno.test(`a payment that hangs, is cancelled ${when}, and whose hash our wallet then pays ${where}, trips no breaker`, async () => {
       const { harness, alice, mallory, other, point, instance, rogue } = await world(4);
@@ -178,13 +184,17 @@ for (const restarts of [false, true]) {
       await harness.run(1_000);
       assert.equal(harness.network.payment(alice, paymentHash)?.status, "SUCCEEDED");
 
+      if (forgets) instance.disk.splice(1);
       if (restarts) instance.start();
       await harness.run(120_000);
       assert.equal(instance.view.breaker, undefined);
       const end = instance.disk.find(({ kind }) => kind === "failed");
       assert.match(end?.kind === "failed" ? end.reason : "", /another payment/);
       // What costs a fee is no rebalance, whatever its memo says.
-      assert.deepEqual(instance.story.slice(2), ["payer failed 20000", ...(fee ? [] : ["payer foreign 70000"])]);
+      assert.deepEqual(instance.story.slice(forgets ? 1 : 2), [
+        "payer failed 20000",
+        ...(fee ? [] : ["payer foreign 70000"]),
+      ]);
       const { positions } = instance.state.ledger;
       assert.deepEqual([positions.get(mallory), positions.get(other)], [0n, fee ? undefined : 70_000n]);
       await instance.restart();

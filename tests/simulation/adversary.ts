@@ -790,11 +790,13 @@ export class Adversary implements Participant {
   }
 
   #flood(connection: Connection, dice: Dice): void {
-    const count = dice.spread(30, 600);
+    // Seldom more than a session may send.
+    const count = dice.chance(6) ? 4_000 : dice.spread(30, 600);
     const what = dice.below(5);
     const { pubkey } = dice.pick(this.nodes);
     const body = garbage(dice).subarray(0, 2_000);
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < count; i++) this.#world.after(Math.floor(i / 500) * 200, () => flood(i));
+    const flood = (i: number) => {
       if (what === 0) this.#sendBody(connection, body);
       else if (what === 1) this.#mutate(connection, dice);
       else if (what === 2) this.#send(connection, { type: "bye", publicKey: pubkey });
@@ -806,7 +808,7 @@ export class Adversary implements Participant {
         const requestId = (i + count * 1_000).toString(16).padStart(32, "f");
         this.#send(connection, { ...dice.pick(this.#requests), requestId });
       }
-    }
+    };
   }
 
   #forgeResult(connection: Connection, dice: Dice): void {

@@ -1,3 +1,4 @@
+import type { EventRecord } from "../../lib/audit/record.ts";
 import type { BalancerState } from "../../lib/balancer/balancer.ts";
 import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
 import { maxIdleSessions } from "../../lib/balancer/peers.ts";
@@ -32,6 +33,7 @@ export class AdversaryWatch {
     const { state } = instance;
     if (state === undefined) return;
     this.#checkWork(instance, state, event, effects);
+    for (const effect of effects) if (effect.kind === "event") this.#countWhatCame(effect.record);
     if (effects.some((effect) => effect.kind === "call" && effect.call.method === "pay")) this.#checkLoss(instance);
     this.#limitsOf(instance);
     if (this.#steps++ % 64 === 0) this.#checkMemory(instance, state);
@@ -156,6 +158,18 @@ export class AdversaryWatch {
     if (refused > told && state.ignored.requests === 0 && state.ignored.untold === 0) {
       this.#fail("the log tells or counts what was refused", instance, `${refused} refused, ${told} told`);
     }
+  }
+
+  /** That an attack was made says little; what the honest side made of it shows how far it got. */
+  #countWhatCame({ kind, message, reason }: EventRecord): void {
+    const world = this.#world;
+    if (kind === "request-refused") world.count(`refused: ${reason ?? message.replace(/^.*: /, "")}`);
+    else if (kind === "peer-disconnected") {
+      world.count(`session ended: ${message.replace(/^[^:]*: /, "").replace(/[0-9]+/g, "N")}`);
+    } else if (kind === "warning" && message.includes("is not taken into the cluster")) {
+      world.count(`hello refused: ${message.replace(/^.*cluster: /, "")}`);
+    } else if (kind === "request-ended" && reason !== undefined) world.count(`asked in vain: ${reason}`);
+    else if (kind === "requests-ignored" || kind === "payment-unknown") world.count(`told: ${kind}`);
   }
 
   #most(what: string, size: number): void {

@@ -46,7 +46,11 @@ function whatIsLeft(world: World): string | undefined {
       const name = `${instance.name}: ${channel.alias}'s side of the channel with ${world.nameOf(channel.peer)}`;
       if (!channel.watched) return `${name} isn't watched`;
       const told = instance.decisions.get(`${channel.node}/${channel.channelPoint}`)?.reason;
-      if (told !== channel.reason) return `${name}: nobody was told of ${channel.reason}, but of ${told}`;
+      // One that comes and goes is told of now and then.
+      const toldMs = world.atMs - (instance.decidedAtMs.get(`${channel.node}/${channel.channelPoint}`) ?? -Infinity);
+      if (told !== channel.reason && toldMs > 60_000) {
+        return `${name}: nobody was told of ${channel.reason}, but of ${told}`;
+      }
       // A share is rounded down to a whole satoshi.
       const held = channel.share * Number(channel.localSat + channel.remoteSat + channel.unsettledSat);
       const least = channel.share === 0 ? 0 : held * (channel.balancePoint - channel.deadzone) / channel.share;

@@ -67,6 +67,7 @@ export class SimInstance {
   state: BalancerState | undefined;
   /** The last thing told of each side of a channel. */
   readonly decisions = new Map<string, EventRecord>();
+  readonly decidedAtMs = new Map<string, number>();
   readonly refusals: { readonly atMs: number; readonly record: EventRecord }[] = [];
   /** The last request over each side of a channel that brought nothing. */
   readonly unpaid = new Map<string, { readonly atMs: number; readonly record: EventRecord }>();
@@ -342,6 +343,7 @@ export class SimInstance {
     this.world.tell(this.name, () => record.message);
     if (record.kind === "decision" && record.channelPoint) {
       this.decisions.set(`${record.node}/${record.channelPoint}`, record);
+      this.decidedAtMs.set(`${record.node}/${record.channelPoint}`, this.world.atMs);
     }
     if (record.kind === "request-ended" && record.channelPoint) {
       this.unpaid.set(`${record.node}/${record.channelPoint}`, { atMs: this.world.atMs, record });
