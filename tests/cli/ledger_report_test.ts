@@ -317,8 +317,8 @@ Deno.test("a limit that another alias's setting may override isn't said for cert
   const whole = (readings: LndNodeReading[], settings = own) => reportLedger(records, ledger, settings, readings, day);
   const text = (...given: Parameters<typeof whole>) => formatLedgerText(whole(...given), { colour: false });
   assert.equal(whole([reading({})]).peers[0]!.limitIsKnown, true);
-  assert.match(text([reading({})]), /\n  limit 400 sat, 300 left\n/);
+  assert.ok(text([reading({})]).includes("\n  limit 400 sat, 300 left\n"));
   assert.equal(whole([]).peers[0]!.limitIsKnown, false);
   assert.match(text([]), /limit 10,000,000 sat, 9,999,900 left, if no alias in limits\.idSettings/);
-  assert.match(text([], limits), /\n  limit 10,000,000 sat, 9,999,900 left\n/);
+  assert.ok(text([], limits).includes("\n  limit 10,000,000 sat, 9,999,900 left\n"));
 });
