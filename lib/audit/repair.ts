@@ -232,7 +232,14 @@ class LogFolder {
   /** The name that the damaged log gets. */
   asideName(wallMs: number): string {
     const stamp = new Date(wallMs).toISOString().replace(/[-:.]/g, "");
-    return `${nameOf(this.#folder)}.damaged-${stamp}`;
+    const name = `${nameOf(this.#folder)}.damaged-${stamp}`;
+    const parent = parentOf(this.#folder);
+    let free = name;
+    // One repair can set two aside: the log that an earlier one had made, too.
+    for (let number = 2; isThere(`${parent}/${free}`) || isThere(markPathOf(`${parent}/${free}`)); number++) {
+      free = `${name}-${number}`;
+    }
+    return free;
   }
 
   /** Begins a log with these records in place of the damaged one. Whenever this is cut short, nothing is lost. */

@@ -349,6 +349,16 @@ for (const log of ["transaction-log", "event-log"]) {
   });
 }
 
+Deno.test("a repair that was cut short and whose new log isn't whole either is ended, and that one repaired, too", async () => {
+  await inTempFolder(async (folder) => {
+    const log = `${folder}/data/transaction-log`;
+    await cutShort(folder, 2, () => Deno.removeSync(`${log}.mark`));
+    Deno.removeSync(`${log}.ready.mark`);
+    await repairLogs(configIn(folder), random, wallMs + 1, true);
+    assert.deepEqual((await readAll(folder)).filter((entry) => !isNote(entry)), originals);
+  });
+});
+
 Deno.test("a log that was restored after a repair was cut short stays in its place", async () => {
   await inTempFolder(async (folder) => {
     const log = `${folder}/data/transaction-log`;

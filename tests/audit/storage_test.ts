@@ -67,7 +67,7 @@ Deno.test("storage: an oplog entry is written after all it relies on is synced, 
     disk.operations.length = 0;
     await again.append(block(1));
     disk.acknowledge(1);
-    const story = disk.operations.map((op) => op.kind === "acknowledged" ? "acknowledged" : `${op.kind} ${op.path}`);
+    const story = disk.operations.map((op) => "id" in op ? `${op.kind} ${disk.nameOf(op.id)}` : op.kind);
     const at = (what: string) => {
       const index = story.indexOf(what);
       assert.notEqual(index, -1, `${what} in ${story.join(", ")}`);
