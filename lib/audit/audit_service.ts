@@ -67,7 +67,8 @@ export class AuditService {
       const events = await HypercoreLog.open(paths.eventLogDirectory, logKeySeeds(seed, "events"), { gatherMs: 50 });
       return new AuditService(deriveSwarmSeed(seed, paths.seedFile), paths, config.shouldMask, events, transactions);
     } catch (error) {
-      await transactions.close();
+      // On a full disk this fails as well; what matters is why.
+      await transactions.close().catch(() => {});
       throw ofEventLog(error);
     }
   }
@@ -117,7 +118,9 @@ export class AuditService {
 
   /** Writes what waits and gives the logs free. */
   async close(): Promise<void> {
-    await Promise.all([this.#events.close(), this.#transactions.close()]);
+    for (const closed of await Promise.allSettled([this.#events.close(), this.#transactions.close()])) {
+      if (closed.status === "rejected") throw closed.reason;
+    }
   }
 }
 

@@ -114,7 +114,7 @@ export class HypercoreLog {
       return log;
     } catch (error) {
       markFile?.close();
-      await core.close();
+      await core.close().catch(() => {});
       throw error;
     }
   }
