@@ -1,59 +1,10 @@
 import assert from "node:assert/strict";
 import type { EventRecord } from "../../lib/audit/record.ts";
 import { sat } from "../../lib/domain/amounts.ts";
-import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
-import { isRefusal } from "../../lib/lightning/sim/model.ts";
-import type { PayInvoice, PaymentResult } from "../../lib/protocol/messages.ts";
-import { Harness, type InstanceOptions, type TestInstance } from "./harness.ts";
+import type { ChannelPoint } from "../../lib/domain/ids.ts";
+import { Harness } from "./harness.ts";
+import { pay, say, scene } from "./payee_scene.ts";
 import { Rogue } from "./rogue.ts";
-
-interface Scene {
-  harness: Harness;
-  alice: NodePubkey;
-  mallory: NodePubkey;
-  point: ChannelPoint;
-  instance: TestInstance;
-  rogue: Rogue;
-  requests: () => PayInvoice[];
-}
-
-/** Alice holds 10 % of a channel of a million with Mallory and asks for 400,000 sat; what Mallory does is the test's. */
-async function scene(
-  onRequest: (rogue: Rogue, request: PayInvoice, harness: Harness) => void,
-  options: Partial<InstanceOptions> = {},
-): Promise<Scene> {
-  const harness = new Harness();
-  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
-  const point = harness.channel(mallory, alice, 1_003_470, 100_000);
-  const instance = harness.instance({ nodes: [alice], ...options });
-  const rogue = new Rogue(harness, mallory);
-  rogue.onMessage = (message) => {
-    if (message.type === "payInvoice") onRequest(rogue, message, harness);
-  };
-  await harness.runUntil(() => rogue.isConnected, 100);
-  rogue.hello();
-  await harness.run(100);
-  const requests = () => rogue.received.filter((message): message is PayInvoice => message.type === "payInvoice");
-  return { harness, alice, mallory, point, instance, rogue, requests };
-}
-
-function pay(rogue: Rogue, { invoice }: PayInvoice, over?: ChannelPoint): void {
-  const outgoing = over && rogue.harness.network.channel(rogue.node, over)!.chanId;
-  const paid = rogue.harness.network.run((network) =>
-    network.sendPayment(rogue.node, {
-      paymentRequest: invoice,
-      timeoutSec: 30,
-      ...(outgoing ? { outgoingChanIds: [outgoing] } : {}),
-    })
-  );
-  assert.ok(!isRefusal(paid));
-}
-
-function say(rogue: Rogue, request: PayInvoice, over: Partial<PaymentResult>): void {
-  const { requestId, channelPoint, channelId } = request;
-  const common = { type: "paymentResult", requestId, channelPoint, channelId, paymentId: "" } as const;
-  rogue.send({ ...common, confirmed: false, confirmedAtWallMs: 0, ...over });
-}
 
 Deno.test("the payer hears of the invoice only once its hash is on disk", async () => {
   const harness = new Harness();
