@@ -3,7 +3,7 @@ import { msat, sat } from "../../lib/domain/amounts.ts";
 import { type ChannelPoint, parseRequestId } from "../../lib/domain/ids.ts";
 import { systemRandom } from "../../lib/env/system.ts";
 import { isRefusal } from "../../lib/lightning/sim/model.ts";
-import { deriveAuthKey, deriveMaster, deriveTopic } from "../../lib/protocol/keys.ts";
+import { deriveAuthKey, deriveTopic } from "../../lib/protocol/keys.ts";
 import { formatMemo, invoiceTag } from "../../lib/protocol/memo.ts";
 import type { Message, PaymentResult } from "../../lib/protocol/messages.ts";
 import { isOpen, openSession, receiveFrame, sealMessage, type Session } from "../../lib/protocol/session.ts";
@@ -27,8 +27,8 @@ export class HostilePeer implements AsyncDisposable {
   readonly #transport: HyperswarmTransport;
   readonly #visits = new Map<string, Visit>();
 
-  constructor(cluster: Cluster, node: ClusterNode, bootstrap: readonly string[]) {
-    const master = deriveMaster(cluster.secret);
+  /** @param master `deriveMaster` of the cluster's secret, which takes its time */
+  constructor(cluster: Cluster, node: ClusterNode, bootstrap: readonly string[], master: Uint8Array) {
     this.#cluster = cluster;
     this.#node = node;
     this.#authKey = deriveAuthKey(master);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { deriveMaster } from "../../lib/protocol/keys.ts";
 import { Cluster } from "./cluster.ts";
 import { HostilePeer } from "./hostile_peer.ts";
 import { runProgram } from "./program.ts";
@@ -18,8 +19,9 @@ Deno.test("a peer that knows the secret and owns its node can't spoil the log, n
   await first.event({ kind: "node-joined" });
   const metBob = await other.event({ kind: "peer-authenticated" });
 
+  const master = deriveMaster(cluster.secret);
   await using crowd = new AsyncDisposableStack();
-  const peers = Array.from({ length: 4 }, () => crowd.use(new HostilePeer(cluster, mallory, bootstrap)));
+  const peers = Array.from({ length: 4 }, () => crowd.use(new HostilePeer(cluster, mallory, bootstrap, master)));
   for (const peer of peers) await peer.start();
   const [loudest] = peers;
   const alicesKey = /instance ([0-9a-f]{8})/.exec(String(metBob.message))![1]!;
