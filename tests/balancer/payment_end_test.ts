@@ -151,7 +151,8 @@ Deno.test("a foreign payment is somebody else's: its fee trips no breaker and is
     assert.deepEqual(instance.story, ["payer foreign 30000"]);
     assert.equal(await rogue.answer(rogue.request(point, 10_000)), "busy");
     assert.deepEqual(instance.reasons("request-refused"), ["payment-open"]);
-    end = { kind: "settled", index: 1n, amountMsat: msat(30_000_000), feeMsat: msat(1_000), routes: [[], []] };
+    const hop = { channelId: "77" as ShortChannelId, pubkey: rogue.node };
+    end = { kind: "settled", index: 1n, amountMsat: msat(30_000_000), feeMsat: msat(1_000), routes: [[hop]] };
     if (forgotten) {
       instance.tamper = async (_node, call, real) => {
         if (call.method === "trackPayment") return trackedAs({ kind: "not-found" });
