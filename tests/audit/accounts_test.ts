@@ -80,6 +80,22 @@ Deno.test("since when somebody owes: from when the settled balance last changed 
   assert.deepEqual(since(...owes, ...failure), [150, 1]);
   assert.deepEqual(since(...owes, ...receive(4, 5, 150)), [0, 5]);
   assert.deepEqual(since(...owes, ...receive(4, 5, 150), ...failure, ...receive(6, 7, 1)), [-1, 7]);
+  assert.deepEqual(since(...owes, ...receive(4, 5, 151)), [-1, 5]);
+  assert.deepEqual(since(...receive(4, 5, 151), ...receive(5, 6, 1), ...pay(6, 7, 153)), [1, 7]);
+  const ownPair = pay(1, 1, 100).map((record) => ({ ...record, ownPeer: true }) as LogRecord);
+  assert.equal(fold(...ownPair).accounts.standings.size, 0, "nodes of one operator owe each other nothing");
+});
+
+Deno.test("an account spans its payments, in whatever order they were found", () => {
+  const found = { ...record("foreign", 3, at(9)), paidAtWallMs: at(2).atWallMs } as LogRecord;
+  const [account] = accounts(
+    record("intent", 1, at(3)),
+    record("settled", 1, at(4)),
+    record("intent", 2, at(5)),
+    record("failed", 2, at(6)),
+    found,
+  );
+  assert.deepEqual([account!.firstAtWallMs, account!.lastAtWallMs], [at(2).atWallMs, at(4).atWallMs]);
 });
 
 Deno.test("what LND has paid before is dated as LND dates it, though it counts for a day longer", () => {

@@ -140,3 +140,26 @@ Deno.test("resolve: a look-up that was under way and is answered later changes n
   assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000", "payer failed 50000"]);
   await harness.end();
 });
+
+Deno.test("resolve: what is being paid or ended just now is left alone", async () => {
+  const { harness, instance, lnd, resolve, paymentHash } = await lostPayment();
+  lnd.said = "nothing";
+  // Said twice at once: the second is looked up while the first ends.
+  instance.take({ kind: "resolve", paymentHash, as: "settled" });
+  await resolve("failed");
+  assert.deepEqual(instance.story.slice(2), ["payer settled 50000"]);
+  assert.deepEqual(instance.reasons("resolve-refused"), ["it is ending just now"]);
+  await harness.end();
+
+  const paying = await lostPayment();
+  await paying.resolve("failed");
+  paying.lnd.said = { kind: "failed", failure: "no-route" };
+  await paying.harness.run(70_000);
+  paying.instance.tamper = (_node, call, real) => call.method === "pay" ? new Promise<NodeReply>(() => {}) : real();
+  paying.rogue.request(paying.point, 20_000);
+  await paying.harness.run(100);
+  const [open] = [...paying.instance.state.payments.keys()];
+  paying.instance.take({ kind: "resolve", paymentHash: open!, as: "failed" });
+  assert.equal(paying.instance.reasons("resolve-refused").at(-1), "it is being paid just now");
+  await paying.harness.end();
+});
