@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { PauseScope } from "../../lib/audit/pause.ts";
+import { pausesToSay } from "../../lib/balancer/pauses.ts";
 import type { Hello } from "../../lib/protocol/messages.ts";
 import { Harness, type TestInstance } from "./harness.ts";
 import { Rogue } from "./rogue.ts";
@@ -192,5 +193,100 @@ Deno.test("a hello that comes too soon after the last waits for its turn, and is
   rogue.send({ type: "bye", publicKey: mallory });
   await harness.run(10_000);
   assert.ok(!instance.view.channels[0]!.watched);
+  await harness.end();
+});
+
+Deno.test("a pause is told once, and that it is over nothing only where that is so", async () => {
+  const { harness, alice, bob, first, a } = scene();
+  await harness.run(20_000);
+  const { chanId } = harness.network.channel(alice, first)!;
+  const cases: [PauseScope, over: string, known: boolean][] = [
+    [{ kind: "all" }, "", true],
+    [{ kind: "alias", alias: "alice" }, "node alice", true],
+    [{ kind: "alias", alias: "carol" }, "node carol", false],
+    [{ kind: "node", pubkey: alice }, `node ${alice}`, true],
+    [{ kind: "node", pubkey: bob }, `node ${bob}`, true],
+    [{ kind: "node", pubkey: harness.node("carol") }, "node 0", false],
+    [{ kind: "channel-id", channelId: chanId }, "channel 472x1x0", true],
+    [{ kind: "channel-id", channelId: "77" as typeof chanId }, "channel 0x0x77", false],
+    [{ kind: "channel-point", channelPoint: first }, `channel ${first}`, true],
+    [{ kind: "channel-point", channelPoint: ("ee".repeat(32) + ":0") as typeof first }, "channel ee", false],
+  ];
+  for (const [scope, over, known] of cases) {
+    a.events.length = 0;
+    a.pause(scope);
+    const warnings = a.told("warning").filter(({ message }) => message.includes("is over nothing"));
+    assert.deepEqual([a.told("paused").length, warnings.length], [1, known ? 0 : 1], over);
+    assert.ok(a.told("paused")[0]!.message.startsWith(`Paused${over === "" ? ":" : ` ${over}`}`), over);
+    await harness.run(1_000);
+    assert.equal(a.told("paused").length, 1);
+  }
+  await harness.end();
+});
+
+Deno.test("what is resumed is told, each by its name, or all of it in one", async () => {
+  const { harness, first, second, a } = scene();
+  await harness.run(20_000);
+  const over = (channelPoint: typeof first): PauseScope => ({ kind: "channel-point", channelPoint });
+  a.resume();
+  assert.deepEqual(a.told("resumed"), []);
+  a.pause(over(first));
+  a.pause(over(second));
+  a.pause();
+  a.resume(over(first));
+  assert.deepEqual(a.told("resumed").map(({ message }) => message), [`Resumed channel ${first}`]);
+  a.pauses = a.pauses.filter(({ scope }) => scope.kind !== "all");
+  a.take({ kind: "paused", pauses: a.pauses, resumed: false });
+  a.resume();
+  assert.deepEqual(a.told("resumed").slice(1).map(({ message }) => message), ["Resumed", "Resumed"]);
+  assert.deepEqual(a.view.pauses, []);
+  await harness.end();
+});
+
+Deno.test("what the operator pauses or resumes beside it ends neither the breaker nor the pause of a cloned node", async () => {
+  const { harness, alice, first, a } = scene(true);
+  await harness.run(20_000);
+  const clone = new Rogue(harness, alice);
+  await harness.runUntil(() => clone.isConnected, 1_000);
+  clone.hello();
+  await harness.run(100);
+  a.state.breaker = "a payment cost a fee";
+  const over: PauseScope = { kind: "channel-point", channelPoint: first };
+  // The breaker's own pause isn't in the file yet.
+  a.pause(over);
+  a.resume(over);
+  assert.deepEqual([a.view.breaker, a.view.nodes[0]!.cloned], ["a payment cost a fee", true]);
+  a.resume();
+  assert.deepEqual([a.view.breaker, a.view.nodes[0]!.cloned], [undefined, false]);
+  assert.deepEqual(a.told("resumed").map(({ message }) => message), [`Resumed channel ${first}`, "Resumed"]);
+  await harness.end();
+});
+
+Deno.test("an alias pauses the node of that name, and none beside it", async () => {
+  const harness = new Harness();
+  const [alice, ann, bob] = ["alice", "ann", "bob"].map((alias) => harness.node(alias)) as [never, never, never];
+  const points = [alice, ann].map((node) => harness.channel(node, bob, 1_003_470, 100_000));
+  const a = harness.instance({ nodes: [alice, ann] });
+  const b = harness.instance({ nodes: [bob] });
+  a.pause({ kind: "alias", alias: "alice" });
+  await harness.run(30_000);
+  assert.deepEqual(points.map((point) => harness.share(bob, point)), [0.1, 0.5]);
+  assert.deepEqual(points.map((point) => reasonOf(b, bob, point)), ["peer-paused", "balanced"]);
+  await harness.end();
+});
+
+Deno.test("of more paused channels than a hello may name it names as many as it may", async () => {
+  const { harness, first, a } = scene();
+  await harness.run(20_000);
+  const [node] = a.state.nodes;
+  const [peer] = [...a.state.peers.values()].filter(({ via }) => via === "swarm");
+  const [side] = node!.sides.values();
+  for (let n = 0; n < 300; n++) {
+    const channelPoint = `${n.toString(16).padStart(64, "0")}:0` as typeof first;
+    node!.sides.set(channelPoint, { ...side!, channel: { ...side!.channel, channelPoint } });
+  }
+  const { chanId } = harness.network.channel(node!.info!.pubkey, side!.channel.channelPoint)!;
+  a.state.pauses = [{ scope: { kind: "channel-id", channelId: chanId }, by: "operator", reason: "", sinceWallMs: 0 }];
+  assert.equal(pausesToSay(a.state, peer!, node!).pausedChannels!.length, 256);
   await harness.end();
 });
