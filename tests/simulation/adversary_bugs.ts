@@ -55,7 +55,7 @@ export const weaknesses: readonly Weakness[] = [
       if (event.kind === "transport" && event.event.kind === "connected") state!.ledger.positions.clear();
     }),
     within: 150,
-    seed: 15,
+    seed: 10,
   },
   {
     name: "held-payments-are-free",
@@ -113,7 +113,7 @@ export const weaknesses: readonly Weakness[] = [
       return { memo: formatMemo(channelId, invoiceTag({ sessionId, requestId, channelPoint, tokens })) };
     }),
     within: 150,
-    seed: 22,
+    seed: 14,
   },
   {
     name: "no-destination-check",
@@ -140,7 +140,7 @@ export const weaknesses: readonly Weakness[] = [
     what: "pays invoices with route hints",
     bug: decoded("route-hints-are-fine", () => ({ routeHintCount: 0 })),
     within: 700,
-    seed: 9,
+    seed: 134,
   },
   {
     name: "proof-of-any-session",
@@ -185,7 +185,7 @@ export const weaknesses: readonly Weakness[] = [
       for (const { sides } of state!.nodes) for (const side of sides.values()) side.evaluatedAtMs = undefined;
     }),
     within: 120,
-    seed: 5,
+    seed: 2,
   },
   {
     name: "peer-trips-breaker",
@@ -200,7 +200,7 @@ export const weaknesses: readonly Weakness[] = [
       },
     }),
     within: 120,
-    seed: 2,
+    seed: 10,
   },
   {
     name: "silent-refusals",
