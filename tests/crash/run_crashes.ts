@@ -1,5 +1,6 @@
 import { SeededRandom } from "../../lib/env/seeded_random.ts";
 import { CrashWorld, type Provocation } from "./crash_world.ts";
+import { LossyDisk } from "./lossy_disk.ts";
 import type { Operator } from "./operator.ts";
 import { drawMoment, type Moment } from "./windows.ts";
 
@@ -8,6 +9,8 @@ export interface CrashOptions {
   readonly kills: number;
   /** Kills in one world. */
   readonly killsPerWorld: number;
+  /** Whether the power of its machine fails, too. */
+  readonly power?: boolean;
   readonly onKill?: (kills: number, name: string) => void;
 }
 
@@ -47,8 +50,13 @@ export async function runCrashes(options: CrashOptions): Promise<CrashReport> {
   return report;
 }
 
-async function runWorld(random: SeededRandom, until: number, report: Counts, { seed, onKill }: CrashOptions) {
+async function runWorld(random: SeededRandom, until: number, report: Counts, options: CrashOptions) {
+  const { seed, onKill, power = false } = options;
   await using world = await CrashWorld.create(random);
+  using stack = new DisposableStack();
+  const disks = new Map(
+    power ? world.operators.map((operator) => [operator, stack.use(new LossyDisk(operator.dataFolder))]) : [],
+  );
   let last = "";
   try {
     world.watchCalls();
@@ -69,7 +77,7 @@ async function runWorld(random: SeededRandom, until: number, report: Counts, { s
         for (const operator of world.operators) await world.reconciled(operator);
         await world.watched(provocation);
       }
-      const came = await strikeAt(world, moment, provocation, victim, random, report);
+      const came = await strikeAt(world, moment, provocation, victim, random, report, disks.get(victim));
       down = victim;
       count(came ? report.byMoment : report.missed, moment.name);
       report.kills++;
@@ -105,6 +113,7 @@ async function strikeAt(
   victim: Operator,
   random: SeededRandom,
   report: Counts,
+  disk: LossyDisk | undefined,
 ): Promise<boolean> {
   const over = new AbortController();
   const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -112,7 +121,7 @@ async function strikeAt(
     over.abort();
     resolve(came);
   };
-  const signal = random.below(8) === 0 ? "SIGSTOP" : "SIGKILL";
+  const signal = disk !== undefined || random.below(8) === 0 ? "SIGSTOP" : "SIGKILL";
   if (moment.phase === "recovery") victim.start();
   moment.arm(world, victim, () => {
     if (over.signal.aborted) return;
@@ -123,6 +132,10 @@ async function strikeAt(
   const timer = setTimeout(() => end(false), momentMs);
   const came = await promise;
   clearTimeout(timer);
+  if (disk !== undefined) {
+    await losePower(victim, disk, random);
+    return came;
+  }
   if (came && signal === "SIGSTOP") {
     report.stops++;
     await sleep(random.below(1_500));
@@ -131,6 +144,20 @@ async function strikeAt(
   }
   await victim.kill();
   return came;
+}
+
+/** The process is gone with its machine; or the disk fails first, and it finds that out. */
+async function losePower(victim: Operator, disk: LossyDisk, random: SeededRandom): Promise<void> {
+  victim.program.kill("SIGSTOP");
+  disk.cut();
+  if (random.below(2) === 0) {
+    victim.program.kill("SIGCONT");
+    await sleep(random.below(2_000));
+  }
+  victim.program.kill("SIGKILL");
+  const { signal } = await victim.program.ended();
+  disk.restart();
+  await victim.takeStock(signal ?? 75);
 }
 
 /** Everybody runs, nobody is provoked: all that is open ends. */
