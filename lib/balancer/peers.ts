@@ -655,7 +655,9 @@ export function peerTimers(step: Step, handlers: PeerHandlers): void {
       level: "warn",
       message: `Messages too fast or too broken to look into in the last minute: ${ignored.requests}` +
         (ignored.strangers === 0 ? "" : `; connections that didn't know the secret: ${ignored.strangers}`) +
-        (ignored.forgeries === 0 ? "" : `; statements of account not signed by their node: ${ignored.forgeries}`) +
+        (ignored.forgeries === 0
+          ? ""
+          : `; statements of account not signed by their node, or dated more than a day off: ${ignored.forgeries}`) +
         (ignored.untold === 0 ? "" : `; comings, goings and refusals too many to tell: ${ignored.untold}`),
       details: {
         requests: ignored.requests,
