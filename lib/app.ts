@@ -2,6 +2,7 @@ import type { EventRecord } from "./audit/record.ts";
 import { type BalancerView, createBalancer, nextTimeoutMs, stepBalancer, viewBalancer } from "./balancer/balancer.ts";
 import { Driver } from "./balancer/driver.ts";
 import type { Config } from "./config/config.ts";
+import { TightropeError } from "./domain/errors.ts";
 import { systemClock, systemRandom } from "./env/system.ts";
 import { deriveAuthKey, deriveMaster, deriveTopic } from "./protocol/keys.ts";
 import { deriveSwarmKey } from "./protocol/swarm_key.ts";
@@ -20,8 +21,10 @@ export interface InstanceOptions {
 }
 
 // Payments that LND has under way may take long; their reservations are on disk, so that stopping loses nothing.
-const drainMs = 7_000;
+const drainMs = 6_000;
 const closeMs = 2_500;
+// Only a disk that hangs takes longer.
+const closeLogsMs = 1_500;
 
 /** One running instance: its workers, its logs and its balancer. */
 export class Instance {
@@ -126,8 +129,9 @@ export class Instance {
   }
 
   /**
-   * Starts nothing new, waits (7 s at most) for what runs, closes everything. Within 10 s.
+   * Starts nothing new, waits (6 s at most) for what runs, closes everything. Within 10 s.
    * @returns whether what ran has ended; if not, the next start looks it up
+   * @throws TightropeError if the logs couldn't be closed; what was acknowledged is on the disk all the same
    */
   stop(): Promise<boolean> {
     this.#stopped ??= this.#stop();
@@ -142,10 +146,20 @@ export class Instance {
     await within(closeMs, Promise.allSettled([this.#swarm.close(), this.#memory.close(), this.#lightning.close()]));
     this.#swarm.handle.terminate();
     this.#lightning.handle.terminate();
+    if (!await within(closeLogsMs, this.#closeLogs(closed))) {
+      throw new TightropeError(
+        "temporary",
+        "The logs can't be closed: the disk doesn't answer",
+        "Check the disk that holds the data directory, then start Tightrope again: it finds out what was written",
+      );
+    }
+    return drained;
+  }
+
+  async #closeLogs(closed: Promise<void>): Promise<void> {
     await closed;
     // What a lost worker held is on disk as far as it was acknowledged; there is nobody left to close it.
     if (!this.#audit.handle.ended) await this.#audit.close();
-    return drained;
   }
 }
 

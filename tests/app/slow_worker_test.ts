@@ -2,6 +2,18 @@ import assert from "node:assert/strict";
 import { Cluster } from "./cluster.ts";
 import { root } from "./program.ts";
 
+Deno.test("a disk that hangs keeps no signal from ending the program, which says so", async () => {
+  await using cluster = new Cluster();
+  const alice = await cluster.node("alice");
+  const entry = new URL("tests/app/hanging_audit_worker.ts", root).pathname;
+  const program = cluster.startWithSlow("audit", entry, cluster.configFile({ name: "hanging", nodes: [alice] }));
+  await program.event({ kind: "node-up" });
+  const { code, stderr } = await program.stop();
+  assert.equal(code, 75, stderr);
+  assert.match(stderr, /Stopping failed: .*the disk doesn't answer/);
+  assert.doesNotMatch(stderr, /"Stopped"/);
+});
+
 for (const worker of ["lightning", "swarm"]) {
   Deno.test({
     name: `rights are kept until the ${worker} worker has loaded, however long that takes`,

@@ -56,15 +56,16 @@ async function runDaemon(command: RunCommand): Promise<number> {
     (drained) => drained ? "stopped" as const : "interrupted" as const,
     (error: unknown) => {
       screen.log("error", `Stopping failed: ${messageOf(error)}`);
-      return "stopped" as const;
+      return "failed" as const;
     },
   );
   const outcome = await Promise.race([stopped, signals.second]);
-  if (outcome !== "stopped" && outcome !== "interrupted") {
+  if (outcome !== "stopped" && outcome !== "interrupted" && outcome !== "failed") {
     screen.log("warn", `${outcome} again: ending at once; what is under way is looked up at the next start`);
     return exitCodes.temporary;
   }
   if (ended.kind === "failed") return exitCodeOf(ended.error);
+  if (outcome === "failed") return exitCodes.temporary;
   if (outcome === "stopped") screen.log("info", "Stopped");
   else screen.log("warn", "Stopped, though LND still has something under way: it is looked up at the next start");
   return exitCodes.ok;
