@@ -36,7 +36,7 @@ const answerTimeoutMs = 65_000;
 const invoiceExpirySec = 600;
 /** The payer looks into one request per channel and 5 s. */
 const askSpacingMs = 6_000;
-/** But not for a channel that it doesn't know: of a new one it may hear a moment after us. */
+/** But once, not for a channel that it doesn't know: of a new one it may hear a moment after us. */
 const unknownChannelRetryMs = 1_000;
 const longestBackOffMs = 600_000;
 /** How long a request outlives its session: the payment may be under way. */
@@ -464,7 +464,7 @@ function failed(step: Step, ask: Ask, side: Side): void {
     const untilMs = now.atMs + backOffMs(step, side.failures, firstLimitMs, longestRetryMs);
     side.maxTokens = { amountSat: answer.maxTokensSat, localSat, remoteSat, connection, untilMs };
   }
-  const firstMs = answer?.reason === "not-shared" ? unknownChannelRetryMs : askSpacingMs;
+  const firstMs = answer?.reason === "not-shared" && side.failures === 1 ? unknownChannelRetryMs : askSpacingMs;
   const waitMs = Math.max(
     backOffMs(step, side.failures, firstMs, longestBackOffMs),
     Math.min(longestRetryMs, answer?.retryAfterMs ?? 0),

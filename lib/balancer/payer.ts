@@ -33,6 +33,8 @@ import {
 } from "./state.ts";
 import { append, call, type Step, tell, tellOfSession } from "./step.ts";
 
+/** A channel that we don't know yet may be asked for again so soon: it may be new. */
+const soonestRetryMs = 900;
 /** One request per channel is looked into per this time. */
 const requestSpacingMs = 5_000;
 /** A list of channels that is younger isn't read again for a channel that it lacks. */
@@ -56,7 +58,10 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     // A new channel, perhaps, of which our node hasn't told us yet: the payee will ask again. One look and no more after it:
     // whoever asks for channels that aren't there must not keep our node busy.
     for (const node of state.nodes) if (now.atMs - node.polledAtMs >= freshMs) pollSoon(step, node, 0);
-    if (now.atMs - (peer.refusedAtMs ?? -Infinity) < requestSpacingMs) return countIgnored(step);
+    const sinceMs = now.atMs - (peer.strangeAskedAtMs ?? -Infinity);
+    peer.strangeAskedAtMs = now.atMs;
+    if (sinceMs < soonestRetryMs) return countIgnored(step);
+    if (now.atMs - (peer.refusedAtMs ?? -Infinity) < requestSpacingMs) return;
     peer.refusedAtMs = now.atMs;
     return tellOfSession(step, {
       kind: "request-refused",
@@ -70,11 +75,14 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     });
   }
   const { node, side } = found;
-  if (now.atMs - (side.evaluatedAtMs ?? -Infinity) < requestSpacingMs) {
-    countIgnored(step);
-    return answer(step, peer.connection, message, { reason: toldReason("rate-limited") });
+  const reason = whyNotNow(step, node, side.channel.remotePubkey, side);
+  if (reason === undefined) {
+    if (now.atMs - (side.evaluatedAtMs ?? -Infinity) < requestSpacingMs) {
+      countIgnored(step);
+      return answer(step, peer.connection, message, { reason: toldReason("rate-limited") });
+    }
+    side.evaluatedAtMs = now.atMs;
   }
-  side.evaluatedAtMs = now.atMs;
   const { refusals } = side;
   refusals.left = Math.min(maxRefusalsTold, refusals.left + (now.atMs - refusals.atMs) / msPerRefusalTold);
   refusals.atMs = now.atMs;
@@ -107,7 +115,6 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     invoice: undefined,
     isNew: false,
   };
-  const reason = whyNotNow(step, node, request.peer, side);
   if (reason !== undefined) return refuse(step, request, reason);
   state.requests.set(request.id, request);
   const { id } = request;
@@ -141,11 +148,22 @@ function whyNotNow(step: Step, node: NodeState, peer: NodePubkey, side: Side | u
   if (state.draining) return "draining";
   const paused = side === undefined ? wholePause(state) : pausedBy(state, node, side.channel);
   if (paused !== undefined) return paused;
+  const unwilling = side && whyUnwilling(state, node, side);
+  if (unwilling !== undefined) return unwilling;
   if (node.cloned) return "cloned";
   if (!node.up) return "node-down";
   if (node.history.phase !== "read" || hasSuspects(state, node)) return "starting";
   if (!isOwn(state, peer) && lacksHistories(state)) return "rebuilding";
   return whyStopped(step, peer);
+}
+
+/** What our settings say of a side, whatever is asked for. */
+function whyUnwilling(state: BalancerState, node: NodeState, { channel }: Side): RefuseReason | undefined {
+  const { peers } = state.config;
+  const { remotePubkey } = channel;
+  if (peers !== undefined && !isOwn(state, remotePubkey) && !peers.includes(remotePubkey)) return "peer-not-listed";
+  if (!settingsOf(state, node, channel).enabled) return "disabled";
+  return channel.customData ? "custom-channel" : undefined;
 }
 
 /** A list that is younger than the request, for all that wait: hundreds may come at once, and a list may take a second. */

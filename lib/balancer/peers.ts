@@ -132,6 +132,7 @@ function connect(step: Step, event: Extract<TransportEvent, { kind: "connected" 
     introductions: new Map(),
     requestIds: [],
     refusedAtMs: undefined,
+    strangeAskedAtMs: undefined,
     accountsSaid: new Map(),
     toldAtMs: new Map(),
     skewTold: false,

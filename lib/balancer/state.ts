@@ -211,6 +211,8 @@ export interface PeerSession {
   /** Requests of the other end, each answered once; the newest last. */
   readonly requestIds: RequestId[];
   refusedAtMs: number | undefined;
+  /** When it last asked for a channel that we don't know. */
+  strangeAskedAtMs: number | undefined;
   /** The statements of account that it has, by `pairKey`. */
   readonly accountsSaid: Map<string, AccountMessage>;
   /** What was told of its nodes, and when: a peer can't fill our event log. */

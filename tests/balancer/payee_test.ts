@@ -138,6 +138,18 @@ Deno.test("failure backs off, and `retryAfterMs` is honoured up to an hour", asy
   await harness.end();
 });
 
+Deno.test("a payer that doesn't balance the channel is asked once more at once, and then seldom", async () => {
+  const times: number[] = [];
+  const { harness } = await scene((rogue, request, { atMs }) => {
+    times.push(atMs);
+    say(rogue, request, { reason: "not-shared" });
+  });
+  await harness.run(60_000);
+  const gaps = times.slice(1).map((atMs, index) => atMs - times[index]!);
+  assert.ok(gaps[0]! < 2_000 && gaps.slice(1).every((gap) => gap > 11_000), `${gaps}`);
+  await harness.end();
+});
+
 Deno.test("`maxTokens` is kept to until the balances move", async () => {
   const asked: bigint[] = [];
   const { harness, alice, point, mallory, instance } = await scene((rogue, request) => {

@@ -497,3 +497,34 @@ for (
     await harness.end();
   });
 }
+
+Deno.test("who asks again for what our settings refuse gets the same answer, at no cost to our node, and is no flood", async () => {
+  const { harness, point, instance, rogue } = await scene({ settings: { enabled: false } });
+  await harness.run(11_000);
+  const lookUps = () =>
+    instance.effects.filter((effect) => effect.kind === "call" && effect.call.method === "decodeInvoice").length;
+  for (const waitMs of [1_000, 2_000, 4_000]) {
+    assert.equal(await rogue.answer(rogue.request(point, 50_000)), "not-shared");
+    await harness.run(waitMs);
+  }
+  await harness.run(120_000);
+  assert.equal(lookUps(), 0);
+  assert.deepEqual(instance.reasons("request-refused"), ["disabled", "disabled", "disabled"]);
+  assert.deepEqual(instance.told("requests-ignored"), []);
+  await harness.end();
+});
+
+Deno.test("a channel of which we haven't heard may be asked for again a second later; faster is counted", async () => {
+  const { harness, instance, rogue } = await scene();
+  const strange = `${"ab".repeat(32)}:0` as ChannelPoint;
+  for (let i = 0; i < 2; i++) {
+    assert.equal(await rogue.answer(rogue.request(strange, 50_000)), "not-shared");
+    await harness.run(1_000);
+  }
+  await harness.run(120_000);
+  assert.deepEqual(instance.told("requests-ignored"), []);
+  for (let i = 0; i < 20; i++) rogue.request(strange, 50_000);
+  await harness.run(120_000);
+  assert.match(instance.told("requests-ignored")[0]!.message, /: 19$/);
+  await harness.end();
+});
