@@ -159,10 +159,8 @@ export function formatLedgerText(report: LedgerReport, options: OutputOptions): 
   const { owedToYouSat, limitSat, leftSat, youOweSat } = report.total;
   lines.push(
     "",
-    ...wrap(
-      `Others owe you ${formatSat(owedToYouSat)} sat (limit ${formatSat(limitSat)}, ${formatSat(leftSat)} left); ` +
-        `you owe others ${formatSat(youOweSat)} sat`,
-    ),
+    ...wrap(`Others owe you ${formatSat(owedToYouSat)} sat (limit ${formatSat(limitSat)}, ${formatSat(leftSat)} left)`),
+    `You owe others ${formatSat(youOweSat)} sat`,
   );
   if (report.own.length > 0) lines.push("", "Between your own nodes (bookkeeping)");
   for (const channel of report.own) {
