@@ -50,7 +50,7 @@ export interface Ledger {
    */
   readonly newestAtWallMs: Map<NodePubkey, number>;
   /**
-   * Payments that the operator ended as failed while their node couldn't be asked: how many, and since when (by the wall clock)
+   * Payments that the operator ended while their node couldn't be asked: how many, and since when (by the wall clock)
    * the node's own list may say otherwise.
    */
   readonly doubts: Map<NodePubkey, { readonly count: number; readonly fromWallMs: number }>;
@@ -255,6 +255,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       payment.state = "settled";
       payment.settledAtMs = atMs;
       ledger.paidHashes.set(record.paymentHash, "settled");
+      noteDoubt(ledger, record);
       break;
     }
     case "failed": {
@@ -262,13 +263,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       const payment = openPayment(ledger, record);
       ledger.payments.delete(record.paymentHash);
       ledger.paidHashes.set(record.paymentHash, "failed");
-      if (isBlind(record.reason)) {
-        const { count = 0, fromWallMs = Infinity } = ledger.doubts.get(record.node) ?? {};
-        ledger.doubts.set(record.node, {
-          count: count + 1,
-          fromWallMs: Math.min(fromWallMs, record.expiresAtWallMs),
-        });
-      }
+      noteDoubt(ledger, record);
       if (record.reason !== unknownToLnd) {
         const index = record.paymentIndex ?? payment.index;
         ledger.failures.set(record.paymentHash, { atWallMs: record.atWallMs, index });
@@ -315,6 +310,14 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
     default:
       unreachable(record);
   }
+}
+
+/** The node may say one day that it ended otherwise: its list is read again. */
+function noteDoubt(ledger: Ledger, record: Extract<TransactionRecord, { kind: "settled" | "failed" }>): void {
+  const { node, reason, expiresAtWallMs } = record;
+  if (reason === undefined || !isBlind(reason)) return;
+  const { count = 0, fromWallMs = Infinity } = ledger.doubts.get(node) ?? {};
+  ledger.doubts.set(node, { count: count + 1, fromWallMs: Math.min(fromWallMs, expiresAtWallMs) });
 }
 
 function applyNote(ledger: Ledger, note: NoteRecord): void {

@@ -46,3 +46,32 @@ for (const restarts of [false, true]) {
     await harness.end();
   });
 }
+
+Deno.test("what was resolved as settled while its node was away, and is not so there, stops paying as soon as the node answers", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
+  const instance = harness.instance({ nodes: [alice], settings: { minTimeBetweenPaymentsMs: 0 } });
+  const rogue = new Rogue(harness, mallory);
+  await harness.runUntil(() => rogue.isConnected, 1_000);
+  rogue.hello();
+  await harness.run(12_000);
+  rogue.request(point, 50_000);
+  await harness.runUntil(() => instance.told("payment-started").length === 1, 1_000);
+  harness.network.run((network) => network.freezeNode(mallory));
+  await harness.run(60_000);
+  const [paymentHash] = [...instance.state.payments.keys()];
+  harness.network.run((network) => network.stopNode(alice));
+  await harness.run(1_000);
+  instance.take({ kind: "resolve", paymentHash: paymentHash!, as: "settled" });
+  await harness.run(100);
+  assert.equal(instance.story.at(-1), "payer settled 50000");
+  harness.network.run((network) => {
+    network.cancelInvoice(mallory, paymentHash!);
+    network.thawNode(mallory);
+    network.startNode(alice);
+  });
+  await harness.run(120_000);
+  assert.match(instance.view.breaker ?? "", /as settled and LND as (under way|failed)/);
+  await harness.end();
+});
