@@ -137,7 +137,7 @@ export function onAccountSigned(step: Step, statement: Statement, reply: NodeRep
   }
   pair.failures++;
   pair.dueAtMs = now.atMs + backOffMs(step, pair.failures, signRetryMs, longestSignRetryMs);
-  if (pair.failures > 1 || reply.ok) return;
+  if (pair.failures > 1 || reply.ok || nodeByPubkey(state, pair.node)?.up !== true) return;
   tellOfChannel(step, undefined, {
     kind: "warning",
     level: "warn",

@@ -29,6 +29,7 @@ export function onNodeEvent(step: Step, node: NodeState, event: NodeEvent, handl
     case "down": {
       node.up = false;
       node.listed = false;
+      node.pollFailed = false;
       node.pollAtMs = undefined;
       tell(step, {
         kind: "node-down",

@@ -570,7 +570,8 @@ export function onProof(step: Step, connection: ConnectionId, node: NodeState, r
     introduction.failures++;
     introduction.retryAtMs = step.now.atMs +
       backOffMs(step, introduction.failures, proofRetryMs, longestProofRetryMs);
-    if (introduction.failures > 1) return;
+    // That it is down was told.
+    if (introduction.failures > 1 || !node.up) return;
     tellOfSession(step, {
       kind: "warning",
       level: "warn",

@@ -185,3 +185,25 @@ Deno.test("what is counted is told in the right number, and a log begun anew isn
   );
   await harness.end();
 });
+
+Deno.test("a node that is down is told of once: what it therefore didn't do isn't told as well", async () => {
+  const { harness, alice, a, b } = scene();
+  await harness.run(20_000);
+  a.tamper = async (_node, call, real) => {
+    if (call.method !== "signMessage" && call.method !== "listChannels") return await real();
+    await new Promise<void>((resolve) => harness.after(500, resolve));
+    return { ok: false, method: call.method, kind: "unavailable", message: "Nothing listens", remedy: "Start LND" };
+  };
+  await b.restart();
+  await harness.run(100);
+  a.events.length = 0;
+  a.take({ kind: "node", node: 0, event: { kind: "down", message: "Nothing listens", remedy: "Start LND" } });
+  await harness.run(5_000);
+  a.tamper = (_node, _call, real) => real();
+  const info = { pubkey: alice, alias: "alice", network: "regtest", version: "0.18.5-beta" } as const;
+  a.take({ kind: "node", node: 0, event: { kind: "up", info } });
+  await harness.run(20_000);
+  const told = a.events.filter(({ kind }) => ["warning", "node-down", "node-up"].includes(kind));
+  assert.deepEqual(told.map(({ kind }) => kind), ["node-down", "node-up"]);
+  await harness.end();
+});
