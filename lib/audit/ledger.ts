@@ -313,8 +313,10 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
 }
 
 /** The node may say one day that it ended otherwise: its list is read again. */
-function noteDoubt(ledger: Ledger, record: Extract<TransactionRecord, { kind: "settled" | "failed" }>): void {
-  const { node, reason, expiresAtWallMs } = record;
+function noteDoubt(
+  ledger: Ledger,
+  { node, reason, expiresAtWallMs }: Pick<LedgerInvoice, "node" | "expiresAtWallMs"> & { readonly reason?: string },
+): void {
   if (reason === undefined || !isBlind(reason)) return;
   const { count = 0, fromWallMs = Infinity } = ledger.doubts.get(node) ?? {};
   ledger.doubts.set(node, { count: count + 1, fromWallMs: Math.min(fromWallMs, expiresAtWallMs) });
