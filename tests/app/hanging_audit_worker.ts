@@ -1,8 +1,9 @@
-/// <reference no-default-lib="true" />
-/// <reference lib="deno.worker" />
 /** The audit worker on a disk that hangs as soon as the logs are to be closed. */
-await import("../../lib/workers/audit_worker.ts");
-const receive = self.onmessage!;
-self.onmessage = (event: MessageEvent<{ readonly method?: string }>) => {
-  if (event.data.method !== "close") receive.call(self, event);
+import "../../lib/workers/audit_worker.ts";
+
+// Types know no worker here: the main thread's are the ones that count.
+const scope = self as unknown as { onmessage: (event: MessageEvent<{ readonly method?: string }>) => void };
+const receive = scope.onmessage;
+scope.onmessage = (event) => {
+  if (event.data.method !== "close") receive.call(scope, event);
 };

@@ -153,7 +153,7 @@ Deno.test("resolve: what is being paid or ended just now is left alone", async (
 
   const paying = await lostPayment();
   await paying.resolve("failed");
-  paying.lnd.said = { kind: "failed", failure: "no-route" };
+  paying.lnd.said = { kind: "failed", index: 1n, failure: "no-route" };
   await paying.harness.run(70_000);
   paying.instance.tamper = (_node, call, real) => call.method === "pay" ? new Promise<NodeReply>(() => {}) : real();
   paying.rogue.request(paying.point, 20_000);
