@@ -61,11 +61,11 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     const sinceMs = now.atMs - (peer.strangeAskedAtMs ?? -Infinity);
     peer.strangeAskedAtMs = now.atMs;
     if (sinceMs < soonestRetryMs) return countIgnored(step);
-    if (now.atMs - (peer.refusedAtMs ?? -Infinity) < requestSpacingMs) return;
-    peer.refusedAtMs = now.atMs;
+    const isNews = now.atMs - (peer.refusedAtMs ?? -Infinity) >= requestSpacingMs;
+    if (isNews) peer.refusedAtMs = now.atMs;
     return tellOfSession(step, {
       kind: "request-refused",
-      level: "info",
+      level: isNews ? "info" : "debug",
       message: `Refused ${peerName(peer)} a payment of ${sats(message.tokens)}: ${refuseSentence("unknown-channel")}`,
       role: "payer",
       reason: "unknown-channel",
