@@ -431,7 +431,7 @@ export function resumePayment(step: Step, entry: LedgerPayment, index = entry.in
 export function trackNow(step: Step, node: NodeState): void {
   for (const payment of step.state.payments.values()) {
     if (payment.node !== node.info?.pubkey || payment.phase !== "tracking" || payment.trackBusy) continue;
-    payment.trackAtMs = Math.min(payment.trackAtMs ?? Infinity, step.now.atMs);
+    payment.trackAtMs = step.now.atMs;
     trackDue(step, payment);
   }
 }

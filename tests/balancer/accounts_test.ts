@@ -294,3 +294,31 @@ Deno.test("statements go only to the session that has proven the node they are f
   assert.deepEqual(rogue.received.filter(({ type }) => type === "account"), []);
   await harness.end();
 });
+
+Deno.test("what was paid while a statement was signed is said in the next", async () => {
+  const { harness, bob, point, a, b } = await lender();
+  a.tamper = async (_node, call, real) => {
+    const isStatement = call.method === "signMessage" && call.args[0].startsWith("tightrope/2 account");
+    if (isStatement) await new Promise<void>((resolve) => harness.after(180_000, resolve));
+    return await real();
+  };
+  await harness.run(5_000);
+  harness.shift(point, bob, harness.localSat(bob, point) - 200_000);
+  await harness.runUntil(() => b.told("payment-received").length === 2, 170_000);
+  assert.deepEqual(statementsOn(b), []);
+  await harness.run(600_000);
+  assert.deepEqual(statementsOn(b).map(({ count }) => count), [1, 2]);
+  assert.equal(signCalls(a), 2);
+  await harness.end();
+});
+
+Deno.test("that two accounts are the same again is told", async () => {
+  const { harness, a, say } = await borrower();
+  say();
+  await harness.run(310_000);
+  say({ paidSat: sat(0) });
+  await harness.run(1_000);
+  assert.deepEqual(a.told("account-differs").map(({ level }) => level), ["warn", "info"]);
+  assert.match(a.told("account-differs")[1]!.message, /alice .* with mallory .* is the same on both sides again$/);
+  await harness.end();
+});
