@@ -2,6 +2,7 @@ import type { EventRecord } from "../../lib/audit/record.ts";
 import type { BalancerState } from "../../lib/balancer/balancer.ts";
 import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
 import { maxIdleSessions } from "../../lib/balancer/peers.ts";
+import { maxProofs } from "../../lib/balancer/state.ts";
 import type { NodePubkey } from "../../lib/domain/ids.ts";
 import type { SimInstance } from "./instance.ts";
 import { Violation } from "./watch.ts";
@@ -108,7 +109,8 @@ export class AdversaryWatch {
     bound(
       "calls",
       state.calls.size,
-      8 * state.nodes.length + 6 * sides + known + state.peers.size * state.nodes.length,
+      // Proofs for sessions that have gone are waited for, too, until a node that hangs is given up.
+      (8 + maxProofs + 30) * state.nodes.length + 6 * sides + known,
     );
     bound("appends", state.appends.size, 2 * sides + known + 4);
     // Of nodes whose channels are gone, too: those we ever paid, whose positions are kept for ever.
