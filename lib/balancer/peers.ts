@@ -55,14 +55,15 @@ export const maxIdleSessions = 256;
 const maxNodesPerSession = 256;
 /**
  * Messages that a session may send at once, and how many more a second; beside those that its channels with us need. A
- * message costs more than it costs its sender: whoever sends more is no peer that anybody needs.
+ * message costs us a tenth of a millisecond, which is more than it costs its sender, and there may be hundreds of sessions:
+ * all that nobody needs take less than a fifth of our time together.
  */
-export const maxMessages = 1_500;
-const messagesPerSec = 50;
+export const maxMessages = 1_000;
+export const messagesPerSec = 5;
 const messagesPerChannel = 20;
-/** A frame counts once more for each so many bytes, and a proof for a few: it costs a public key. */
+/** A frame counts once more for each so many bytes, and a proof for several: it costs a public key. */
 const bytesPerMessage = 2_048;
-const messagesPerProof = 3;
+const messagesPerProof = 8;
 /** Different things told of one session's nodes. */
 const maxToldPerSession = 64;
 /** Clocks that differ by more are worth a word: invoices expire by them. */

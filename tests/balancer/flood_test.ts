@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { maxIdleSessions, maxMessages } from "../../lib/balancer/peers.ts";
+import { maxIdleSessions, maxMessages, messagesPerSec } from "../../lib/balancer/peers.ts";
 import { maxProofs, msPerProof } from "../../lib/balancer/state.ts";
 import { parseNodePubkey, parseSwarmKey } from "../../lib/domain/ids.ts";
 import { openSession, receiveFrame } from "../../lib/protocol/session.ts";
@@ -54,6 +54,27 @@ Deno.test("a session that floods is ended, and says so; another isn't touched", 
   harness.network.run((network) => network.shift(point, bob!, 90_000_000n as never));
   await harness.run(60_000);
   assert.ok(harness.localSat(bob!, point) > 400_000);
+  await harness.end();
+});
+
+Deno.test("sessions that nobody needs together can't keep the machine busy for good", async () => {
+  const harness = new Harness(5);
+  const [alice, mallory] = ["alice", "mallory"].map((alias) => harness.node(alias));
+  const instance = harness.instance({ nodes: [alice!] });
+  const rogue = new Rogue(harness, mallory!);
+  await harness.run(1_000);
+  let taken = 0;
+  const beganAtMs = harness.atMs;
+  for (; rogue.isConnected && taken < 5_000; taken++) {
+    rogue.send({ type: "bye", publicKey: alice! });
+    await harness.run(20);
+  }
+  assert.ok(taken >= maxMessages);
+  const gained = (harness.atMs - beganAtMs) / 1_000 * messagesPerSec;
+  assert.ok(taken <= maxMessages + gained + 10, `${taken} messages`);
+  // A tenth of a millisecond each.
+  assert.ok(maxIdleSessions * messagesPerSec <= 2_000);
+  assert.deepEqual([...instance.state.peers.values()].filter(({ via }) => via === "swarm"), []);
   await harness.end();
 });
 
@@ -114,14 +135,14 @@ Deno.test("hellos that wait for their turn cost nothing until then, and keep not
   const pausedChannels = [point, ...Array.from({ length: 200 }, (_, i) => `${"ab".repeat(32)}:${i}` as typeof point)];
   for (let round = 0; round < 2; round++) {
     rogue.hello({ pausedChannels });
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 40; i++) {
       rogue.hello({ publicKey: parseNodePubkey(`02${i.toString(16).padStart(64, "a")}`)! });
     }
     await harness.run(10);
   }
   const [peer] = [...instance.state.peers.values()].filter(({ via }) => via === "swarm");
   const { waitingHellos } = peer!;
-  assert.equal(waitingHellos.size, 101);
+  assert.equal(waitingHellos.size, 41);
   assert.deepEqual(waitingHellos.get(mallory!)?.pausedChannels, [point]);
   const read = () => assert.fail("every hello that waits is looked at");
   const look = { [Symbol.iterator]: read, keys: read, values: read, entries: read, forEach: read };
