@@ -140,7 +140,8 @@ export class Operator {
     for (const record of this.records) {
       assert.ok(record.kind !== "repaired" && record.kind !== "rebuilt", "a log that was never repaired says so");
       if (isNote(record)) continue;
-      assert.notEqual(record.kind, "foreign", `${this.name} took a payment of its own for a foreign one`);
+      const about = `${record.paymentHash}, ${deals.get(`payer ${record.paymentHash}`)?.end ?? "unknown"} in its log`;
+      assert.notEqual(record.kind, "foreign", `${this.name} took a payment of its own for a foreign one: ${about}`);
       const key = `${record.role} ${record.paymentHash}`;
       if (record.kind === "intent" || record.kind === "invoiced") {
         assert.ok(!deals.has(key), `${key} was begun twice`);

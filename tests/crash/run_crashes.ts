@@ -58,6 +58,7 @@ async function runWorld(random: SeededRandom, until: number, report: Counts, opt
     power ? world.operators.map((operator) => [operator, stack.use(new LossyDisk(operator.dataFolder))]) : [],
   );
   let last = "";
+  const underWay = new Set<string>();
   try {
     world.watchCalls();
     let down: Operator | undefined = world.pair;
@@ -84,6 +85,10 @@ async function runWorld(random: SeededRandom, until: number, report: Counts, opt
       onKill?.(report.kills, `${victim.name}: ${moment.name}${came ? "" : " (didn't come)"}`);
       world.assertSafe(victim);
       for (const deal of world.unseen(victim)) {
+        // It was sent once, and arrives once: LND would take it again after it had failed.
+        const { paymentHash } = deal.opening;
+        if (underWay.has(paymentHash)) continue;
+        underWay.add(paymentHash);
         // A request that was under way arrives now, or while the next process runs, or never.
         const fate = random.below(8);
         if (fate < 7) world.deliverLater(deal, fate < 2 ? 0 : random.below(6_000), () => report.late++);
