@@ -54,6 +54,8 @@ export interface Ledger {
    * the node's own list may say otherwise.
    */
   readonly doubts: Map<NodePubkey, { readonly count: number; readonly fromWallMs: number }>;
+  /** Payments of which LND says otherwise than the log, as the operator has seen. */
+  readonly acknowledged: Set<PaymentHash>;
   /** By how much the wall clock was set while the program ran, all in all: {@link foldLedger} takes it away again. */
   clockOffsetMs: number;
   /** The even wall clock at the newest record of what was folded; -Infinity without any. */
@@ -158,6 +160,7 @@ export function createLedger(): Ledger {
     lastAttemptAtMs: new Map(),
     newestAtWallMs: new Map(),
     doubts: new Map(),
+    acknowledged: new Set(),
     clockOffsetMs: 0,
     newestEvenWallMs: -Infinity,
     repairs: [],
@@ -332,6 +335,9 @@ function applyNote(ledger: Ledger, note: NoteRecord): void {
       break;
     case "rebuilt":
       for (const { rebuilt } of ledger.repairs) rebuilt.add(note.node);
+      break;
+    case "acknowledged":
+      ledger.acknowledged.add(note.paymentHash);
       break;
     case "statement":
       ledger.statements.set(pairKey(note.peer, note.node), note);

@@ -79,7 +79,7 @@ export interface ForeignRecord {
 }
 
 /** A line of the transaction log that moves nothing: about the log itself, or what another operator says of an account. */
-export type NoteRecord = ClockRecord | RepairedRecord | RebuiltRecord | StatementRecord;
+export type NoteRecord = ClockRecord | RepairedRecord | RebuiltRecord | AcknowledgedRecord | StatementRecord;
 
 /** Everything that a transaction log holds. */
 export type LogRecord = TransactionRecord | NoteRecord;
@@ -114,6 +114,13 @@ export interface RebuiltRecord {
   readonly node: NodePubkey;
 }
 
+/** The operator has resumed after the breaker told that LND says otherwise of this payment than the log: it isn't told again. */
+export interface AcknowledgedRecord {
+  readonly kind: "acknowledged";
+  readonly atWallMs: number;
+  readonly paymentHash: PaymentHash;
+}
+
 /**
  * The newest word of another operator's node about its account with one of ours, signed by that node: evidence that outlives
  * the session. It is never a reason to trust or to pay.
@@ -143,7 +150,7 @@ export interface StatementRecord {
 /** Whether a record moves nothing. */
 export function isNote(record: LogRecord): record is NoteRecord {
   return record.kind === "clock" || record.kind === "repaired" || record.kind === "rebuilt" ||
-    record.kind === "statement";
+    record.kind === "acknowledged" || record.kind === "statement";
 }
 
 /** What the event log tells of. */

@@ -91,6 +91,8 @@ export function decodeLogRecord(bytes: Uint8Array): LogRecord {
       }
       case "rebuilt":
         return { kind, atWallMs: fields.time("at"), node: fields.parsed("node", parseNodePubkey) };
+      case "acknowledged":
+        return { kind, atWallMs: fields.time("at"), paymentHash: fields.parsed("paymentHash", parsePaymentHash) };
       case "statement":
         return {
           kind,

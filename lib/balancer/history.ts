@@ -174,10 +174,12 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
     const how = known === undefined ? unknownToLog : "with the hash of one that had failed before";
     return addForeign(step, node, payment, status, how);
   }
+  if (state.ledger.acknowledged.has(paymentHash)) return;
   if (contradicts(known, status)) return suspect(step, node, payment);
   const entry = state.ledger.payments.get(paymentHash);
   if (known === "settled" && status.kind === "settled" && entry && !entry.foreign) {
     if (satToMsat(entry.amountSat) === status.amountMsat) return;
+    state.contradictions.add(paymentHash);
     tripBreaker(
       step,
       `the log has the payment ${paymentHash} over ${sats(entry.amountSat)} and LND over another amount`,
@@ -262,6 +264,7 @@ export function onVerified(step: Step, paymentHash: PaymentHash, reply: NodeRepl
   // The list will tell of that one.
   const index = reply.value.kind === "not-found" ? undefined : reply.value.index;
   if (known === "failed" && index !== undefined && isAnother(state, { ...suspect.payment, index })) return;
+  state.contradictions.add(paymentHash);
   const said = reply.value.kind === "in-flight" ? "under way" : reply.value.kind;
   tripBreaker(step, `the log has the payment ${paymentHash} as ${known} and LND as ${said}`);
   // What LND counts as paid, or may yet, counts here too.

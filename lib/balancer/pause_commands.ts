@@ -2,7 +2,7 @@ import { type Pause, sameScope, scopeName } from "../audit/pause.ts";
 import { hint } from "./nodes.ts";
 import { isMatched } from "./pauses.ts";
 import { sayAgain } from "./peers.ts";
-import { type Step, tell } from "./step.ts";
+import { note, type Step, tell } from "./step.ts";
 
 /** What an earlier run left paused. The breaker's reason stays what it was. */
 export function startPauses(step: Step, pauses: readonly Pause[]): void {
@@ -29,6 +29,7 @@ export function setPauses(step: Step, pauses: readonly Pause[], resumed: boolean
   state.pauses = pauses;
   if (resumed) {
     state.breaker = undefined;
+    acknowledge(step);
     for (const node of state.nodes) node.cloned = false;
   }
   // One that trips just as the operator resumes an earlier one still stands in the file.
@@ -45,6 +46,15 @@ export function setPauses(step: Step, pauses: readonly Pause[], resumed: boolean
   }
   sayPauses(step);
   for (const node of state.nodes) hint(step, node);
+}
+
+/** The operator has looked: what LND goes on to say otherwise than the log is no news at the next start. */
+function acknowledge(step: Step): void {
+  const { contradictions } = step.state;
+  for (const paymentHash of contradictions) {
+    note(step, { kind: "acknowledged", atWallMs: step.now.wallMs, paymentHash });
+  }
+  contradictions.clear();
 }
 
 /** Tells every session what it doesn't know yet of our pauses. */

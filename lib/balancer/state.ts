@@ -75,6 +75,8 @@ export interface BalancerState {
   readonly requests: Map<number, Request>;
   /** Payments of ours that haven't ended. */
   readonly payments: Map<PaymentHash, Payment>;
+  /** Payments of which LND says something else than the log, as the operator was told since the last resume. */
+  readonly contradictions: Set<PaymentHash>;
   /** Payments of which LND's list says something else than the log, until LND was asked again. */
   readonly suspects: Map<PaymentHash, Suspect>;
   /** What is said of accounts between a node of ours and another operator's, by `pairKey(ours, theirs)`. */
@@ -435,6 +437,7 @@ export function createState(config: BalancerConfig): BalancerState {
     requests: new Map(),
     payments: new Map(),
     suspects: new Map(),
+    contradictions: new Set(),
     accountPairs: new Map(),
     troubles: new Map(),
     nobodyFoundAtMs: undefined,

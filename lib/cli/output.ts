@@ -146,6 +146,8 @@ function noteSentence(record: NoteRecord): string {
     }
     case "rebuilt":
       return `all payments that node ${shortKey(record.node)} lists are in this log`;
+    case "acknowledged":
+      return `the operator has seen that LND says otherwise of payment ${shortKey(record.paymentHash)}`;
     case "statement":
       return `${shortKey(record.node)} says that it has paid ${shortKey(record.peer)} ${
         formatSat(record.paidSat)

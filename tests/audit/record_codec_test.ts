@@ -217,6 +217,7 @@ Deno.test("notes about the log itself are read back as they were written", () =>
       historyFromWallMs: startWallMs - 1,
     },
     { kind: "rebuilt", atWallMs: startWallMs, node: node("A") },
+    { kind: "acknowledged", atWallMs: startWallMs, paymentHash: hash(1) },
     { ...record("foreign", 1), paidAtWallMs: startWallMs - 5 } as LogRecord,
     record("intent", 2),
   ];

@@ -105,6 +105,10 @@ for (const [lnd, make] of Object.entries(states)) {
       instance.resume();
       await harness.run(6_000);
       assert.equal(await friend.answer(friend.request(friendly, 20_000)), "paid");
+      // The operator has looked: that LND still says so is no news at the next start.
+      await instance.restart();
+      await harness.run(2_000);
+      assert.equal(instance.view.breaker, undefined);
       await harness.end();
     });
   }
@@ -118,6 +122,11 @@ Deno.test("a log that has a payment over another amount than LND stops all payin
   all.instance.start();
   await all.harness.run(2_000);
   assert.match(all.instance.view.breaker ?? "", /over another amount/);
+  all.instance.resume();
+  await all.harness.run(10);
+  await all.instance.restart();
+  await all.harness.run(2_000);
+  assert.equal(all.instance.view.breaker, undefined);
   await all.harness.end();
 });
 

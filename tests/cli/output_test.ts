@@ -75,6 +75,7 @@ const notes: readonly NoteRecord[] = [
     historyFromWallMs: atWallMs - 1,
   },
   { kind: "rebuilt", atWallMs, node: base.node },
+  { kind: "acknowledged", atWallMs, paymentHash: base.paymentHash },
 ];
 
 Deno.test("notes about the log itself are written for people and as JSON", () => {
@@ -85,6 +86,7 @@ Deno.test("notes about the log itself are written for people and as JSON", () =>
     "log    repaired   begun anew; records kept: 17; the damaged log lies in transaction-log.damaged-1. What was wrong: it " +
     "had 17 records, but had 23",
     `log    rebuilt    all payments that node ${base.node.slice(0, 10)}… lists are in this log`,
+    `log    acknowledged  the operator has seen that LND says otherwise of payment ${base.paymentHash.slice(0, 10)}…`,
   ]);
   for (const note of notes) {
     assert.doesNotThrow(() => JSON.parse(formatRecordJson(note)));

@@ -1,5 +1,5 @@
 import type { Ledger, LedgerPayment } from "../../audit/ledger.ts";
-import type { LogRecord } from "../../audit/record.ts";
+import { isNote, type LogRecord } from "../../audit/record.ts";
 import { sayLnd, tellLnd } from "../../audit/by_hand.ts";
 import { isResolveWaiting, requestResolve, withdrawResolve } from "../../audit/resolve_file.ts";
 import type { Config } from "../../config/config.ts";
@@ -33,7 +33,7 @@ export async function resolve(command: Extract<Command, { kind: "resolve" }>): P
   const paymentHash = wholeHash(records, command.hash);
   const entry = openPayment(ledger, records, paymentHash);
   const begun = records.find((record) =>
-    "paymentHash" in record && record.paymentHash === paymentHash && record.role === "payer"
+    !isNote(record) && record.paymentHash === paymentHash && record.role === "payer"
   );
   const since = begun!.atWallMs;
   print(describe(entry, since));
@@ -75,7 +75,7 @@ function openPayment(ledger: Ledger, records: readonly LogRecord[], paymentHash:
     // Between two nodes of one instance the log has the invoice, too.
     const role = ledger.paidHashes.has(paymentHash) ? "payer" : "payee";
     const last = records.findLast((record) =>
-      "paymentHash" in record && record.paymentHash === paymentHash && record.role === role
+      !isNote(record) && record.paymentHash === paymentHash && record.role === role
     )!;
     throw new TightropeError(
       "usage",
@@ -89,9 +89,7 @@ function openPayment(ledger: Ledger, records: readonly LogRecord[], paymentHash:
 /** The one hash of the log that begins so. */
 function wholeHash(records: readonly LogRecord[], start: string): PaymentHash {
   const hashes = new Set(
-    records.flatMap((record) =>
-      "paymentHash" in record && record.paymentHash.startsWith(start) ? [record.paymentHash] : []
-    ),
+    records.flatMap((record) => !isNote(record) && record.paymentHash.startsWith(start) ? [record.paymentHash] : []),
   );
   const [paymentHash] = hashes;
   if (paymentHash === undefined) throw notKnown(start);
