@@ -7,6 +7,8 @@ import { type Step, tell, tellOfChannel } from "./step.ts";
  */
 export function tripBreaker(step: Step, why: string): void {
   const { state } = step;
+  // An earlier run has told that and left the pause: LND still says it.
+  if (state.breaker === why) return;
   const isFirst = state.breaker === undefined;
   state.breaker ??= why;
   step.effects.push({ kind: "pause", reason: why });

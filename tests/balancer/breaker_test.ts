@@ -93,9 +93,11 @@ for (const [lnd, make] of Object.entries(states)) {
       await harness.run(2_000);
       instance.disk.push(...records(all, log));
       for (let start = 0; start < 2; start++) {
+        instance.events.length = 0;
         await instance.restart();
         await harness.run(2_000);
         assert.match(instance.view.breaker ?? "", new RegExp(`as ${log} and LND as ${lnd}`));
+        assert.equal(instance.told("breaker").length, 1);
       }
       if (log === "failed") assert.deepEqual(instance.view.positions.map(({ positionSat }) => positionSat), [50_000n]);
       await harness.runUntil(() => friend.isConnected, 20_000);
