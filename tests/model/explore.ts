@@ -1,18 +1,12 @@
 import { messageOf } from "../../lib/domain/errors.ts";
-import type { ConnectionId } from "../../lib/swarm/transport.ts";
+import { type Action, actionsOf, after, calmOf, type Fault, faults, stepCalmly } from "./actions.ts";
+import { digest, fingerprint } from "./fingerprint.ts";
+import type { Flaw } from "./flaws.ts";
 import { checkEnd, checkState } from "./rules.ts";
-import {
-  actionsOf,
-  after,
-  BrokenRule,
-  createWorld,
-  type Flaw,
-  observed,
-  type Observer,
-  startWallMs,
-  stepCalmly,
-  type World,
-} from "./world.ts";
+import { BrokenRule, createWorld, observed, type Observer, type World } from "./world.ts";
+
+/** What the tests explore, and the README's diagrams are drawn from: any one fault, and what ends without money and is struck then. */
+export const courses: readonly Bounds["faults"][] = [[faults], [["failed HTLC"], ["crash"]]];
 
 const maxCalmSteps = 5_000;
 
@@ -28,17 +22,20 @@ export interface Exploration {
 }
 
 export interface Bounds {
-  /** How many faults one course may have. */
-  readonly faults: number;
+  /** The faults that one course may have, in this order: for each, the kinds that it may be of. */
+  readonly faults: readonly (readonly Fault[])[];
   readonly flaw?: Flaw;
   readonly maxStates?: number;
   readonly observer?: Observer;
+  /** Also tries what can follow on each world that is taken for one that was met before: it must be the same. */
+  readonly proveMerging?: boolean;
+  /** What tells states apart, instead of the usual. */
+  readonly tell?: (world: World) => string;
   readonly onProgress?: (states: number, waiting: number, depth: number) => void;
 }
 
 interface Visited {
   readonly world: World;
-  readonly depth: number;
   readonly trail: Trail | undefined;
 }
 
@@ -53,132 +50,134 @@ interface Trail {
  * its end.
  */
 export function explore(bounds: Bounds): Exploration {
-  const { maxStates = Infinity, observer } = bounds;
-  const first = createWorld(bounds.faults, bounds.flaw);
-  const seen = new Set([fingerprint(first)]);
-  const calmed = new Set<string>();
-  let waiting: Visited[] = [{ world: first, depth: 0, trail: undefined }];
-  let transitions = 0;
-  let depth = 0;
-  let broken: Exploration["broken"];
-  const visit = () => {
-    while (waiting.length > 0) {
-      const following: Visited[] = [];
-      for (const { world, trail } of waiting) {
-        const fail = (error: unknown, trail: Trail | undefined, last: string) => {
-          const name = error instanceof Error && error.name !== "BrokenRule" ? `${error.name}: ` : "";
-          broken = { message: name + messageOf(error), trace: [...namesOf(trail), last] };
-        };
-        try {
-          settleAndCheck(world, calmed);
-        } catch (error) {
-          return fail(error, trail, "nothing fails any more");
-        }
-        for (const action of actionsOf(world)) {
-          transitions++;
-          let next: World;
-          try {
-            next = after(world, action);
-            checkState(next);
-          } catch (error) {
-            return fail(error, trail, action.name);
-          }
-          const print = fingerprint(next);
-          if (seen.has(print)) continue;
-          if (seen.size >= maxStates) return;
-          seen.add(print);
-          following.push({ world: next, depth: depth + 1, trail: { name: action.name, before: trail } });
-        }
-      }
-      if (following.length > 0) depth++;
+  const exploration = new Explorer(bounds);
+  if (bounds.observer) observed(bounds.observer, () => exploration.run());
+  else exploration.run();
+  return exploration;
+}
+
+class Explorer implements Exploration {
+  transitions = 0;
+  depth = 0;
+  broken: Exploration["broken"];
+  complete = false;
+  readonly #bounds: Bounds;
+  readonly #seen = new Set<string>();
+  readonly #calmed = new Set<string>();
+  /** What can follow on each state, where that is to be proven. */
+  readonly #following = new Map<string, string>();
+
+  readonly #tell: (world: World) => string;
+
+  constructor(bounds: Bounds) {
+    this.#bounds = bounds;
+    this.#tell = bounds.tell ?? fingerprint;
+  }
+
+  get states(): number {
+    return this.#seen.size;
+  }
+
+  run(): void {
+    const first = createWorld(this.#bounds.faults.length, this.#bounds.flaw);
+    this.#seen.add(this.#tell(first));
+    for (let waiting: Visited[] = [{ world: first, trail: undefined }]; waiting.length > 0;) {
+      const following = this.#next(waiting);
+      if (following === undefined) return;
+      if (following.length > 0) this.depth++;
       waiting = following;
-      bounds.onProgress?.(seen.size, waiting.length, depth);
+      this.#bounds.onProgress?.(this.states, waiting.length, this.depth);
     }
-  };
-  if (observer) observed(observer, visit);
-  else visit();
-  return { states: seen.size, transitions, depth, complete: waiting.length === 0, broken };
+    this.complete = true;
+  }
+
+  /** What is new one action after these; undefined when a rule broke or the bound is reached. */
+  #next(waiting: readonly Visited[]): Visited[] | undefined {
+    const { maxStates = Infinity, proveMerging } = this.#bounds;
+    const found: Visited[] = [];
+    for (const { world, trail } of waiting) {
+      if (!this.#try(trail, "nothing fails any more", () => settle(world, this.#calmed))) return undefined;
+      const prints: string[] = [];
+      for (const action of this.#actionsOf(world)) {
+        this.transitions++;
+        let next: World | undefined;
+        const step = () => {
+          next = after(world, action);
+          if (next) checkState(next);
+        };
+        if (!this.#try(trail, action.name, step)) return undefined;
+        if (next === undefined) continue;
+        const print = this.#tell(next);
+        prints.push(`${action.name}: ${print}`);
+        const isNew = !this.#seen.has(print);
+        if (!isNew && proveMerging && !this.#try(trail, action.name, () => this.#follow(print, next!))) {
+          return undefined;
+        }
+        if (!isNew) continue;
+        if (this.states >= maxStates) return undefined;
+        this.#seen.add(print);
+        found.push({ world: next, trail: { name: action.name, before: trail } });
+      }
+      if (proveMerging && !this.#try(trail, "", () => this.#compare(this.#tell(world), prints))) return undefined;
+    }
+    return found;
+  }
+
+  #actionsOf(world: World): Action[] {
+    const { faults } = this.#bounds;
+    return actionsOf(world, faults[faults.length - world.faultsLeft] ?? []);
+  }
+
+  #follow(print: string, world: World): void {
+    const prints = this.#actionsOf(world).flatMap((action) => {
+      const next = after(world, action);
+      return next === undefined ? [] : [`${action.name}: ${this.#tell(next)}`];
+    });
+    this.#compare(print, prints);
+  }
+
+  #compare(print: string, prints: readonly string[]): void {
+    const following = digest([...prints].sort().join("\n"));
+    const known = this.#following.get(print) ?? following;
+    this.#following.set(print, known);
+    if (known !== following) throw new BrokenRule("two worlds were taken for the same state that don't go on alike");
+  }
+
+  #try(trail: Trail | undefined, last: string, run: () => void): boolean {
+    try {
+      run();
+      return true;
+    } catch (error) {
+      const name = error instanceof Error && error.name !== "BrokenRule" ? `${error.name}: ` : "";
+      this.broken = { message: name + messageOf(error), trace: [...namesOf(trail), last] };
+      return false;
+    }
+  }
 }
 
 /**
- * Nothing fails any more, and everybody has time: follows one course until it goes in circles, where it has come to rest
- * or never will, or until it meets one that was followed before.
+ * Nothing fails any more, and everybody has time: follows one course to where it rests, or until it meets one that was
+ * followed before.
  */
-function settleAndCheck(world: World, calmed: Set<string>): void {
-  const calm = structuredClone(world);
+function settle(world: World, calmed: Set<string>): void {
+  let calm = calmOf(world);
+  let print = fingerprint(calm);
+  if (calmed.has(print)) return;
+  calm = structuredClone(calm);
   const course = new Set<string>();
-  for (let print = fingerprint(calm); !course.has(print); print = fingerprint(calm)) {
-    if (calmed.has(print)) break;
+  for (; !calmed.has(print); print = fingerprint(calm)) {
+    calmed.add(print);
     course.add(print);
-    stepCalmly(calm);
+    const goesOn = stepCalmly(calm);
     checkState(calm);
+    if (!goesOn) return checkEnd(calm);
     if (course.size > maxCalmSteps) throw new BrokenRule("it never comes to rest");
   }
-  if (course.has(fingerprint(calm))) checkEnd(calm);
-  for (const print of course) calmed.add(print);
+  if (course.has(print)) throw new BrokenRule("it goes in circles");
 }
 
 function namesOf(trail: Trail | undefined): string[] {
   const names: string[] = [];
   for (let at = trail; at !== undefined; at = at.before) names.unshift(at.name);
   return names;
-}
-
-/**
- * What the future depends on: phases, open calls, what is on disk and on the wire, and how long until each deadline.
- * Not the names of things, nor what was told to the operator.
- */
-export function fingerprint(world: World): string {
-  const names = new Map<string, number>();
-  const named = (name: string | undefined) => {
-    if (name === undefined) return -1;
-    if (!names.has(name)) names.set(name, names.size);
-    return names.get(name)!;
-  };
-  const until = (atMs: number | undefined) => atMs === undefined ? null : Math.max(-1, Math.round(atMs - world.atMs));
-  const session = (connection: ConnectionId | undefined) =>
-    connection === undefined ? null : connection === world.connection;
-  const parties = world.parties.map(({ state, disk, appends, calls, inbox }) => [
-    disk.map(({ kind, paymentHash }) => [kind, named(paymentHash)]),
-    appends.map(({ record: { kind, paymentHash } }) => [kind, named(paymentHash)]),
-    calls.map(({ callId, call, sent }) => [call.method, sent, state.calls.get(callId)?.kind]),
-    inbox.map((frame) => messageIn(frame, named)),
-    [...state.asks.values()].map((ask) => [
-      ...[named(ask.requestId), named(ask.paymentHash), ask.phase, ask.busy, ask.look, ask.cancelReason, ask.failures],
-      ...[session(ask.connection), until(ask.deadlineAtMs), until(ask.retryAtMs), ask.answer?.confirmed],
-      ask.answer?.reason,
-    ]),
-    [...state.payments.values()].map((payment) => [
-      ...[named(payment.paymentHash), payment.phase, payment.trackBusy, payment.tracks, until(payment.trackAtMs)],
-      ...[until(payment.trackedSinceMs), payment.rejected !== undefined, until(payment.asker?.answerByMs)],
-      session(payment.asker?.connection),
-    ]),
-    [...state.requests.values()].map((request) => [named(request.message.requestId), session(request.connection)]),
-    [...state.nodes[0]!.sides.values()].map((side) => [
-      ...[side.shared, named(side.ask), until(side.notBeforeMs), side.failures, side.maxTokens?.amountSat.toString()],
-      ...[until(side.rest?.untilMs), until(side.evaluatedAtMs && side.evaluatedAtMs + 5_000)],
-      [side.channel.localSat.toString(), side.channel.unsettledSat.toString()],
-    ]),
-    [...state.troubles.values()].map(({ failures, untilMs }) => [failures, until(untilMs)]),
-    [...state.peers.values()].map((peer) => peer.requestIds.length),
-  ]);
-  const { lnd } = world;
-  const money = [
-    lnd.localSat,
-    [...lnd.invoices].map(([hash, invoice]) => [
-      named(hash),
-      invoice.state,
-      until(invoice.expiresAtWallMs - startWallMs),
-    ]),
-    [...lnd.payments].map(([hash, { state }]) => [named(hash), state]),
-    world.late.map(({ paymentHash }) => named(paymentHash)),
-  ];
-  return JSON.stringify([parties, money, world.connection !== undefined, world.faultsLeft]);
-}
-
-/** The frame's JSON follows its MAC of 32 bytes; during the proof there is none. */
-function messageIn(frame: Uint8Array, named: (name: string) => number): unknown {
-  if (frame[0] !== undefined && frame.length <= 65) return frame[0];
-  const { type, requestId, confirmed, reason } = JSON.parse(new TextDecoder().decode(frame.subarray(32)));
-  return [type, requestId === undefined ? -1 : named(requestId), confirmed, reason];
 }

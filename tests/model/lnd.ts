@@ -1,22 +1,27 @@
+import { hexToBytes } from "@noble/hashes/utils.js";
 import { sat, satToMsat } from "../../lib/domain/amounts.ts";
 import type { ChannelSnapshot } from "../../lib/domain/channel.ts";
 import { type NodePubkey, parsePaymentHash, type PaymentHash } from "../../lib/domain/ids.ts";
 import type { NodeCall, NodeCalls, NodeReply } from "../../lib/lightning/node.ts";
-import { drawSecretKey, pubkeyOf, signLndMessage } from "../../lib/lightning/sim/node_key.ts";
-import { SeededRandom } from "../../lib/env/seeded_random.ts";
+import { pubkeyOf, signLndMessage } from "../../lib/lightning/sim/node_key.ts";
 import { channel as sample } from "../policy/fixtures.ts";
+import { secretKeyOf } from "../simulation/node_keys.ts";
 
 /**
  * Two Lightning nodes with one channel between them, as plain data: an explorer copies it thousands of times. It knows as
  * much of LND as the two parties of a rebalance can tell from outside.
  */
 export interface Lnd {
-  /** What each node holds of the channel. */
+  /** What each node holds of the channel, HTLCs that are out included. */
   readonly localSat: [number, number];
   readonly invoices: Map<PaymentHash, ModelInvoice>;
-  /** All of them the payer's; AlreadyExists for a second one with the same hash. */
+  /** AlreadyExists for a second one with the same hash, unless the first failed. */
   readonly payments: Map<PaymentHash, ModelPayment>;
+  /** Other invoices that their node has signed for a hash, by their text. */
+  readonly others: Map<string, { readonly paymentHash: PaymentHash; readonly memo: string }>;
+  /** How many invoices and payments there ever were. */
   made: number;
+  paid: number;
 }
 
 export interface ModelInvoice {
@@ -33,21 +38,31 @@ export interface ModelPayment {
   readonly amountSat: number;
   readonly index: number;
   state: "in-flight" | "claimed" | "settled" | "failed";
+  /** The payee's list of channels doesn't show yet that it came. */
+  lagging: boolean;
 }
 
 /** Which of the two nodes. */
 export type Owner = 0 | 1;
 
-const secretKeys = [drawSecretKey(new SeededRandom(1)), drawSecretKey(new SeededRandom(2))] as const;
+export const otherThan = (owner: Owner): Owner => owner === 0 ? 1 : 0;
+
+/** Keys that the simulation's stand-in for the curve knows, too. */
+const secretKeys = [hexToBytes(secretKeyOf(0)), hexToBytes(secretKeyOf(1))] as const;
 export const pubkeys: readonly [NodePubkey, NodePubkey] = [pubkeyOf(secretKeys[0]), pubkeyOf(secretKeys[1])];
+export const channelPoint = sample.channelPoint;
 const invoicePrefix = "lnbcrt1";
+/** Shorter than what is asked for, but longer than any deadline of a request: what comes in between is the same over and over. */
+const invoiceLifeMs = 100_000;
+/** The same text is signed in thousands of worlds. */
+const signatures = new Map<string, string>();
 
 export function createLnd(localSat: [number, number]): Lnd {
-  return { localSat, invoices: new Map(), payments: new Map(), made: 0 };
+  return { localSat, invoices: new Map(), payments: new Map(), others: new Map(), made: 0, paid: 0 };
 }
 
 export function nodeInfo(owner: Owner): NodeCalls["getInfo"]["result"] {
-  return { pubkey: pubkeys[owner], alias: owner === 0 ? "payer" : "payee", network: "regtest", version: "model" };
+  return { pubkey: pubkeys[owner], alias: owner === 0 ? "first" : "second", network: "regtest", version: "model" };
 }
 
 /** What LND answers to anything but `pay`, at once. */
@@ -61,9 +76,9 @@ export function answer(lnd: Lnd, owner: Owner, call: NodeCall, wallMs: number): 
     case "listPayments":
       return { ok: true, method, value: listPayments(lnd, owner, call.args[0]) };
     case "addInvoice": {
-      const [{ amountSat, memo, expirySec }] = call.args;
+      const [{ amountSat, memo }] = call.args;
       const paymentHash = parsePaymentHash((++lnd.made).toString(16).padStart(64, "0"))!;
-      const expiresAtWallMs = wallMs + expirySec * 1000;
+      const expiresAtWallMs = wallMs + invoiceLifeMs;
       lnd.invoices.set(paymentHash, { owner, amountSat: Number(amountSat), memo, expiresAtWallMs, state: "open" });
       return { ok: true, method, value: { paymentHash, invoice: invoicePrefix + paymentHash } };
     }
@@ -91,7 +106,9 @@ export function answer(lnd: Lnd, owner: Owner, call: NodeCall, wallMs: number): 
       return { ok: true, method, value: undefined };
     }
     case "decodeInvoice": {
-      const paymentHash = parsePaymentHash(call.args[0].slice(invoicePrefix.length));
+      const [text] = call.args;
+      const other = lnd.others.get(text);
+      const paymentHash = other?.paymentHash ?? parsePaymentHash(text.slice(invoicePrefix.length));
       const invoice = paymentHash && lnd.invoices.get(paymentHash);
       if (!paymentHash || !invoice) return refused(method, "it is no invoice");
       const { amountSat, memo, expiresAtWallMs } = invoice;
@@ -102,7 +119,7 @@ export function answer(lnd: Lnd, owner: Owner, call: NodeCall, wallMs: number): 
           destination: pubkeys[invoice.owner],
           paymentHash,
           amountMsat: satToMsat(sat(amountSat)),
-          memo,
+          memo: other?.memo ?? memo,
           createdAtWallMs: wallMs,
           expiresAtWallMs,
           finalCltvBlocks: 80,
@@ -112,12 +129,12 @@ export function answer(lnd: Lnd, owner: Owner, call: NodeCall, wallMs: number): 
         },
       };
     }
-    case "signMessage":
-      return {
-        ok: true,
-        method,
-        value: signLndMessage(new TextEncoder().encode(call.args[0]), secretKeys[owner]),
-      };
+    case "signMessage": {
+      const key = `${owner} ${call.args[0]}`;
+      const value = signatures.get(key) ?? signLndMessage(new TextEncoder().encode(call.args[0]), secretKeys[owner]);
+      signatures.set(key, value);
+      return { ok: true, method, value };
+    }
     case "trackPayment": {
       const payment = lnd.payments.get(call.args[0]);
       return {
@@ -131,19 +148,27 @@ export function answer(lnd: Lnd, owner: Owner, call: NodeCall, wallMs: number): 
   }
 }
 
+export function invoiceTextOf(paymentHash: PaymentHash): string {
+  return invoicePrefix + paymentHash;
+}
+
+/** Its node signs another invoice for a hash of its own. Returns its text. */
+export function makeAnother(lnd: Lnd, paymentHash: PaymentHash, memo: string): string {
+  const text = `${invoicePrefix}${paymentHash}x${lnd.others.size + 1}`;
+  lnd.others.set(text, { paymentHash, memo });
+  return text;
+}
+
 /** LND took the call: from now on the HTLC is out. @returns why not, if it didn't */
-export function startPayment(
-  lnd: Lnd,
-  paymentHash: PaymentHash,
-  owner: Owner,
-  wallMs: number,
-): string | undefined {
+export function startPayment(lnd: Lnd, paymentHash: PaymentHash, owner: Owner, wallMs: number): string | undefined {
   const invoice = lnd.invoices.get(paymentHash);
   if (!invoice || wallMs >= invoice.expiresAtWallMs) return "invoice expired";
   const known = lnd.payments.get(paymentHash);
   if (known && known.state !== "failed") return "AlreadyExists";
   const { amountSat } = invoice;
-  lnd.payments.set(paymentHash, { owner, amountSat, index: lnd.payments.size + 1, state: "in-flight" });
+  // Without enough to send it there is a payment all the same, and no HTLC.
+  const state = spendableSat(lnd, owner) < amountSat ? "failed" : "in-flight";
+  lnd.payments.set(paymentHash, { owner, amountSat, index: ++lnd.paid, state, lagging: false });
   return undefined;
 }
 
@@ -157,13 +182,28 @@ export function canClaim(lnd: Lnd, paymentHash: PaymentHash, wallMs: number): bo
 export function claim(lnd: Lnd, paymentHash: PaymentHash): void {
   const payment = lnd.payments.get(paymentHash)!;
   payment.state = "claimed";
+  payment.lagging = true;
   lnd.invoices.get(paymentHash)!.state = "settled";
-  lnd.localSat[payment.owner] -= payment.amountSat;
-  lnd.localSat[1 - payment.owner]! += payment.amountSat;
+  move(lnd, payment.owner, payment.amountSat);
+}
+
+/** What the node could send now. */
+export function spendableSat(lnd: Lnd, owner: Owner): number {
+  let spendableSat = lnd.localSat[owner];
+  for (const payment of lnd.payments.values()) {
+    if (payment.owner === owner && payment.state === "in-flight") spendableSat -= payment.amountSat;
+    if (payment.owner !== owner && payment.lagging) spendableSat -= payment.amountSat;
+  }
+  return spendableSat;
+}
+
+export function move(lnd: Lnd, from: Owner, amountSat: number): void {
+  lnd.localSat[from] -= amountSat;
+  lnd.localSat[otherThan(from)] += amountSat;
 }
 
 export function paymentStatus(payment: ModelPayment): NodeCalls["trackPayment"]["result"] {
-  const index = 1n;
+  const index = BigInt(payment.index);
   switch (payment.state) {
     case "in-flight":
     case "claimed":
@@ -176,7 +216,7 @@ export function paymentStatus(payment: ModelPayment): NodeCalls["trackPayment"][
         index,
         amountMsat: satToMsat(sat(payment.amountSat)),
         feeMsat: satToMsat(sat(0)),
-        routes: [[{ channelId: sample.shortChannelId, pubkey: pubkeys[1 - payment.owner]! }]],
+        routes: [[{ channelId: sample.shortChannelId, pubkey: pubkeys[otherThan(payment.owner)] }]],
       };
   }
 }
@@ -187,6 +227,7 @@ export function stateAt(invoice: ModelInvoice, wallMs: number): ModelInvoice["st
 
 function listPayments(lnd: Lnd, owner: Owner, afterIndex: bigint): NodeCalls["listPayments"]["result"] {
   return [...lnd.payments].filter(([, payment]) => payment.owner === owner && payment.index > afterIndex)
+    .sort(([, a], [, b]) => a.index - b.index)
     .map(([paymentHash, payment]) => {
       const invoice = lnd.invoices.get(paymentHash)!;
       return {
@@ -201,23 +242,24 @@ function listPayments(lnd: Lnd, owner: Owner, afterIndex: bigint): NodeCalls["li
     });
 }
 
-function snapshot(lnd: Lnd, owner: Owner): ChannelSnapshot {
+/** The channel as one of the two lists it now. */
+export function snapshot(lnd: Lnd, owner: Owner): ChannelSnapshot {
   let unsettledSat = 0;
   let localSat = lnd.localSat[owner];
   for (const payment of lnd.payments.values()) {
-    const out = payment.state === "in-flight" || (payment.state === "claimed" && payment.owner === owner);
-    if (!out) continue;
+    const isOurs = payment.owner === owner;
+    const isOut = payment.state === "in-flight" || (isOurs ? payment.state === "claimed" : payment.lagging);
+    if (!isOut) continue;
     unsettledSat += payment.amountSat;
-    if (payment.owner === owner && payment.state === "in-flight") localSat -= payment.amountSat;
+    if (isOurs ? payment.state === "in-flight" : payment.lagging) localSat -= payment.amountSat;
   }
   const totalSat = lnd.localSat[0] + lnd.localSat[1];
-  const remoteSat = totalSat - localSat - unsettledSat;
   return {
     ...sample,
-    remotePubkey: pubkeys[1 - owner]!,
+    remotePubkey: pubkeys[otherThan(owner)],
     initiator: owner === 0,
     localSat: sat(localSat),
-    remoteSat: sat(remoteSat),
+    remoteSat: sat(totalSat - localSat - unsettledSat),
     unsettledSat: sat(unsettledSat),
   };
 }

@@ -1,7 +1,10 @@
 import { isNote, type TransactionRecord } from "../../lib/audit/record.ts";
+import type { ChannelView } from "../../lib/balancer/balancer.ts";
 import type { NodePubkey } from "../../lib/domain/ids.ts";
+import { toldReason } from "../../lib/domain/reasons.ts";
 import type { SimInstance } from "./instance.ts";
 import { Violation } from "./watch.ts";
+import { obstacleOf } from "./would_pay.ts";
 import type { World, WorldChannel } from "./world.ts";
 
 /** How long a healed world may take until nothing is open and every channel rests. */
@@ -9,24 +12,34 @@ const longestHealMs = 6 * 3_600_000;
 const lookMs = 120_000;
 /** So long it is watched afterwards: nobody must begin again. */
 const quietMs = 1_500_000;
+/** As long as one request may take, with what comes before it. */
+const longestRestlessMs = 11 * 60_000;
+/** So long a side may wait for what would be asked for and paid: a payer may ask it to wait for an hour. */
+const longestWaitMs = 75 * 60_000;
+
+/** Since when each side has lacked what would be asked for and paid, or a reason that is true. */
+type Waits = Map<string, number>;
 
 /** Lets a healed world come to rest, and judges it. */
 export function runToEnd(world: World): void {
   const { watch } = world;
+  const waits: Waits = new Map();
   // HTLCs that were parked for hours are traffic, too.
   world.run(Math.max(world.atMs, watch.trafficUntilMs) + 10_000);
   const quietSinceMs = world.atMs;
-  for (let why = whatIsLeft(world); why !== undefined; why = whatIsLeft(world)) {
-    if (world.atMs - quietSinceMs > longestHealMs) throw new Violation("a healed world comes to rest", why);
+  for (let left = whatIsLeft(world, waits); left !== undefined; left = whatIsLeft(world, waits)) {
+    if (world.atMs - quietSinceMs > longestHealMs) throw new Violation("a healed world comes to rest", left.why);
     world.run(world.atMs + lookMs);
   }
   world.run(world.atMs + quietMs);
-  const why = whatIsLeft(world);
-  // A request may just be under way: those who can't agree go on asking now and then.
-  if (why !== undefined) {
-    world.run(world.atMs + 11 * 60_000);
-    const still = whatIsLeft(world);
-    if (still !== undefined) throw new Violation("a healed world stays at rest", still);
+  // A request may just be under way: those who can't agree go on asking now and then. What becomes payable, as periods
+  // go by, is asked for in its time.
+  const restlessSinceMs = world.atMs;
+  for (let left = whatIsLeft(world, waits); left !== undefined; left = whatIsLeft(world, waits)) {
+    if (!left.inTime && world.atMs - restlessSinceMs > longestRestlessMs) {
+      throw new Violation("a healed world stays at rest", left.why);
+    }
+    world.run(world.atMs + lookMs);
   }
   for (const instance of world.instances) checkDisk(instance);
   for (const instance of world.instances) checkLog(world, instance);
@@ -34,78 +47,89 @@ export function runToEnd(world: World): void {
   world.network.assertConserved();
 }
 
-/** What keeps the world from being at rest, in words. */
-function whatIsLeft(world: World): string | undefined {
-  for (const instance of world.instances) {
-    if (!instance.isRunning) return `${instance.name} doesn't run`;
-    const open = openOf(instance.log);
-    if (open.length > 0) return `${instance.name}: ${open[0]!.kind} of ${open[0]!.paymentHash} has no end`;
-    for (const channel of instance.view!.channels) {
-      const known = world.channelAt(channel.channelPoint);
-      if (known === undefined || !known.nodes.every((node) => world.isHonest(node))) continue;
-      const name = `${instance.name}: ${channel.alias}'s side of the channel with ${world.nameOf(channel.peer)}`;
-      if (!channel.watched) return `${name} isn't watched`;
-      const told = instance.decisions.get(`${channel.node}/${channel.channelPoint}`)?.reason;
-      // One that comes and goes is told of now and then.
-      const toldMs = world.atMs - (instance.decidedAtMs.get(`${channel.node}/${channel.channelPoint}`) ?? -Infinity);
-      if (told !== channel.reason && toldMs > 60_000) {
-        return `${name}: nobody was told of ${channel.reason}, but of ${told}`;
-      }
-      // A share is rounded down to a whole satoshi.
-      const held = channel.share * Number(channel.localSat + channel.remoteSat + channel.unsettledSat);
-      const least = channel.share === 0 ? 0 : held * (channel.balancePoint - channel.deadzone) / channel.share;
-      if (held >= least - 1) continue;
-      const why = reasonFor(world, instance, channel.node, known);
-      if (why !== undefined) {
-        return `${name} holds ${
-          channel.share.toFixed(4)
-        } and wants ${channel.balancePoint} ± ${channel.deadzone}: ${why}`;
-      }
-    }
-  }
-  return undefined;
+interface Left {
+  readonly why: string;
+  /** It is put right in its time: what would be paid is asked for, and a reason that isn't true any more is found out. */
+  readonly inTime: boolean;
 }
 
-const payeeExcuses = ["peer-limit", "too-small", "no-room"];
-const payerExcuses = [
-  "too-soon",
-  "too-many",
-  "too-much",
-  "net-outflow",
-  "net-outflow-total",
-  "below-minimum",
-  "above-maximum",
-  "not-spendable",
-  "below-balance-point",
-  "leaves-too-little",
-];
+/** What keeps the world from being at rest. */
+function whatIsLeft(world: World, waits: Waits): Left | undefined {
+  const left = world.instances.flatMap((instance) => [...leftOf(world, instance, waits)]);
+  return left.find(({ inTime }) => !inTime) ?? left[0];
+}
 
-/** Whether what speaks against balancing a side is recorded; the complaint if not. */
-function reasonFor(world: World, instance: SimInstance, node: string, channel: WorldChannel): string | undefined {
-  const decision = instance.decisions.get(`${node}/${channel.point}`);
-  const said = decision?.reason ?? "nothing";
-  if (payeeExcuses.includes(said)) return undefined;
-  // It is on its way, in many small payments.
-  const paid = world.watch.settled.findLast((one) => one.channelPoint === channel.point);
-  if (paid !== undefined && world.atMs - paid.atMs < 1_000_000) return undefined;
-  const payer = world.instanceOf(channel.nodes.find((one) => one !== node)!);
-  // Refusals go on as long as the reason does, at least one an hour.
+function* leftOf(world: World, instance: SimInstance, waits: Waits): Generator<Left> {
+  const unrest = (why: string): Left => ({ why: `${instance.name}: ${why}`, inTime: false });
+  if (!instance.isRunning) return yield unrest("it doesn't run");
+  const [open] = openOf(instance.log);
+  if (open) yield unrest(`${open.kind} of ${open.paymentHash} has no end`);
+  for (const channel of instance.view!.channels) {
+    const known = world.channelAt(channel.channelPoint);
+    if (known === undefined || !known.nodes.every((node) => world.isHonest(node))) continue;
+    const name = `${channel.alias}'s side of the channel with ${world.nameOf(channel.peer)}`;
+    const key = `${channel.node}/${channel.channelPoint}`;
+    if (!channel.watched) yield unrest(`${name} isn't watched`);
+    const told = instance.decisions.get(key)?.reason;
+    // One that comes and goes is told of now and then.
+    const toldMs = world.atMs - (instance.decidedAtMs.get(key) ?? -Infinity);
+    if (told !== channel.reason && toldMs > 60_000) {
+      yield unrest(`of ${name} nobody was told ${channel.reason}, but ${told}`);
+    }
+    const shown = world.network.channel(channel.node, channel.channelPoint);
+    if (shown?.localSat !== channel.localSat) yield unrest(`${name} is taken for ${channel.localSat} sat`);
+    const lack = whyLacking(world, instance, channel, known);
+    const paidAtMs = world.watch.settled.findLast((one) => one.channelPoint === channel.channelPoint)?.atMs ?? 0;
+    if (!lack?.inTime || paidAtMs > (waits.get(key) ?? 0)) waits.delete(key);
+    if (lack === undefined) continue;
+    const wants = `${channel.balancePoint} ± ${channel.deadzone}`;
+    const why = `${name} holds ${channel.share.toFixed(4)} and wants ${wants}: ${lack.why}`;
+    if (lack.inTime) {
+      if (!waits.has(key)) waits.set(key, world.atMs);
+      const waitedMs = world.atMs - waits.get(key)!;
+      if (waitedMs > longestWaitMs) {
+        const minutes = Math.round(waitedMs / 60_000);
+        throw new Violation(
+          "what would be paid is asked for, and else the reason is true",
+          `${instance.name}: ${why} since ${minutes} minutes`,
+        );
+      }
+    }
+    yield { why: `${instance.name}: ${why}`, inTime: lack.inTime };
+  }
+}
+
+/** What a payer tells with how much it would pay at most: the payee need not ask again to know it. */
+const channelObstacles = ["above-maximum", "not-spendable", "below-balance-point", "leaves-too-little"];
+
+/** What is wrong with a side that holds too little: that it would be paid, or that the reason why not isn't recorded. */
+function whyLacking(
+  world: World,
+  instance: SimInstance,
+  view: ChannelView,
+  channel: WorldChannel,
+): Left | undefined {
+  // A share is rounded down to a whole satoshi.
+  const held = view.share * Number(view.localSat + view.remoteSat + view.unsettledSat);
+  const least = view.share === 0 ? 0 : held * (view.balancePoint - view.deadzone) / view.share;
+  if (held >= least - 1) return undefined;
+  const said = instance.decisions.get(`${view.node}/${channel.point}`)?.reason ?? "nothing";
+  const payer = world.instanceOf(view.peer);
   // Of a request that came from elsewhere, the channel is known and its peer isn't.
   const refused = payer?.refusals.findLast(({ record }) =>
     record.channelPoint === channel.point && record.peer !== undefined
   );
-  if (refused && payerExcuses.includes(refused.record.reason ?? "") && world.atMs - refused.atMs < 3_900_000) {
-    return undefined;
-  }
-  // A payer that died with its refusal half told has told the payee, which waits for as long as it was asked to.
-  const unpaid = instance.unpaid.get(`${node}/${channel.point}`);
-  const told = unpaid?.record.reason;
-  if (
-    said === "backing-off" && unpaid && (told === "limit" || told === "balance") && world.atMs - unpaid.atMs < 3_900_000
-  ) {
-    return undefined;
-  }
-  return `the last decision was ${said}, the last refusal ${refused?.record.reason ?? "none"}`;
+  const obstacle = obstacleOf(world, view.node, channel);
+  const why = `the last decision was ${said}, the last refusal ${refused?.record.reason ?? "none"}, ` +
+    (obstacle === undefined ? "and it would be paid" : `what speaks against it ${obstacle.reason}`);
+  if (obstacle === undefined) return { why, inTime: true };
+  if (obstacle.by === "payee") return said === obstacle.reason ? undefined : { why, inTime: false };
+  if (said === "peer-limit" && channelObstacles.includes(obstacle.reason)) return undefined;
+  if (refused?.record.reason === obstacle.reason) return undefined;
+  // A payer that died with its refusal half told has told the payee.
+  const told = instance.unpaid.get(`${view.node}/${channel.point}`)?.record.reason;
+  if (said === "backing-off" && told === toldReason(obstacle.reason)) return undefined;
+  return { why, inTime: refused !== undefined || told !== undefined };
 }
 
 /** Intents and invoices without an end. */

@@ -147,6 +147,10 @@ export class LndLink {
 
   #contradict(call: NodeCall, reply: NodeReply): NodeReply {
     const trouble = this.#world.troubleOf(this.#pubkey);
+    const paymentHash = call.method === "pay" ? call.args[0].paymentHash : call.args[0];
+    // What the log knows from LND's list alone may be anything that somebody has paid, with a fee or over hops.
+    const log = this.#world.instanceOf(this.#pubkey)?.log ?? [];
+    if (!log.some((record) => record.kind === "intent" && record.paymentHash === paymentHash)) return reply;
     if (trouble.contradicts === undefined || !reply.ok) return reply;
     if (reply.method !== "pay" && reply.method !== "trackPayment") return reply;
     const { value } = reply;

@@ -97,4 +97,40 @@ export const regressions: readonly Regression[] = [
       ],
     },
   },
+  {
+    what: "a payer's list lagged when it was asked, and what it said it would pay at most was taken for true for ever",
+    plan: {
+      seed: 1_483,
+      nodes: ["bob", "carol"].map((alias) => ({ alias, version: "0.18.5-beta", instance: 0 })),
+      instances: [{ ...plain, base: { ...plain.base, balancePoint: 0.71, deadzone: 0.3 } }],
+      channels: [{ from: 0, to: 1, capacitySat: 125_689, pushSat: 87_982, aliases: false }],
+      steps: [
+        { kind: "attempts-fail", atMs: 153_690, node: 1, count: 267 },
+        { kind: "traffic", atMs: 1_475_688, channel: 0, fromOpener: true, fraction: 0.643557327799499, way: "settles" },
+        {
+          kind: "traffic",
+          atMs: 1_483_077,
+          channel: 0,
+          fromOpener: false,
+          fraction: 0.5214467972982675,
+          way: "unseen",
+        },
+      ],
+    },
+  },
+  {
+    what: "a payee that asked for more than a limit allowed was never told how much the channel would",
+    plan: {
+      seed: 1_037,
+      nodes: pair.nodes,
+      instances: [
+        { ...plain, base: { ...plain.base, balancePoint: 0.74 } },
+        { ...plain, base: { ...plain.base, maxNetOutflow: 30_133 } },
+      ],
+      channels: [{ from: 0, to: 1, capacitySat: 528_301, pushSat: 52_830, aliases: false }],
+      steps: [
+        { kind: "traffic", atMs: 139_308, channel: 0, fromOpener: true, fraction: 0.492815297562629, way: "settles" },
+      ],
+    },
+  },
 ];
