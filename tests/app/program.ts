@@ -96,8 +96,13 @@ export class Program implements AsyncDisposable {
   }
 
   kill(signal: Deno.Signal): void {
-    // It may have ended by itself just now.
-    if (this.#isRunning) this.#child.kill(signal);
+    if (!this.#isRunning) return;
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      // It has ended by itself just now.
+      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 
   /** SIGTERM, and its end. */
@@ -107,11 +112,7 @@ export class Program implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.kill("SIGKILL");
-    } catch (error) {
-      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-    }
+    this.kill("SIGKILL");
     await this.#ended;
     await this.#reading;
   }
