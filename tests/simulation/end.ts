@@ -121,14 +121,15 @@ function whyLacking(
   );
   const obstacle = obstacleOf(world, view.node, channel);
   const why = `the last decision was ${said}, the last refusal ${refused?.record.reason ?? "none"}, ` +
-    (obstacle === undefined ? "and it would be paid" : `what speaks against it ${obstacle.reason}`);
+    (obstacle === undefined ? "and it would be paid" : `what speaks against it ${JSON.stringify(obstacle)}`);
   if (obstacle === undefined) return { why, inTime: true };
   if (obstacle.by === "payee") return said === obstacle.reason ? undefined : { why, inTime: false };
-  if (said === "peer-limit" && channelObstacles.includes(obstacle.reason)) return undefined;
-  if (refused?.record.reason === obstacle.reason) return undefined;
+  const { reasons } = obstacle;
+  if (said === "peer-limit" && reasons.some((reason) => channelObstacles.includes(reason))) return undefined;
+  if (reasons.some((reason) => refused?.record.reason === reason)) return undefined;
   // A payer that died with its refusal half told has told the payee.
   const told = instance.unpaid.get(`${view.node}/${channel.point}`)?.record.reason;
-  if (said === "backing-off" && told === toldReason(obstacle.reason)) return undefined;
+  if (said === "backing-off" && reasons.some((reason) => told === toldReason(reason))) return undefined;
   return { why, inTime: refused !== undefined || told !== undefined };
 }
 

@@ -3,10 +3,10 @@ import { evenWallMsOf } from "../../lib/balancer/clocks.ts";
 import { settingsOf, targetOf } from "../../lib/balancer/nodes.ts";
 import { isOwn, type NodeState, type Side } from "../../lib/balancer/state.ts";
 import { limitsFor } from "../../lib/config/settings.ts";
-import { minSat, type Sat, sat, satToMsat } from "../../lib/domain/amounts.ts";
+import { type Sat, sat, satToMsat } from "../../lib/domain/amounts.ts";
 import type { NodePubkey } from "../../lib/domain/ids.ts";
 import type { LeaveReason, RefuseReason } from "../../lib/domain/reasons.ts";
-import { decidePayment, payableSat, type PaymentDecision } from "../../lib/policy/payment.ts";
+import { decidePayment, type PaymentDecision } from "../../lib/policy/payment.ts";
 import { decideRebalance, leastSat } from "../../lib/policy/rebalance.ts";
 import type { SimInstance } from "./instance.ts";
 import type { World, WorldChannel } from "./world.ts";
@@ -21,11 +21,12 @@ interface Known {
 /** Why nothing is paid to a side that lacks something, be the two in touch as they may. */
 export type Obstacle =
   | { readonly by: "payee"; readonly reason: LeaveReason }
-  | { readonly by: "payer"; readonly reason: RefuseReason };
+  /** Of one request after the other, each for what the refusal before says would be paid at most. */
+  | { readonly by: "payer"; readonly reasons: readonly [RefuseReason, ...RefuseReason[]] };
 
 /**
- * What stands now, by the rules of the two operators, between a side and what it lacks: what it would ask for first, and
- * for what the payer would say that it pays at most. Undefined: it would be asked for and paid.
+ * What stands now, by the rules of the two operators, between a side and what it lacks. Undefined: it would be asked for and
+ * paid.
  */
 export function obstacleOf(world: World, payee: NodePubkey, channel: WorldChannel): Obstacle | undefined {
   const [asking, paying] = [payee, channel.nodes.find((one) => one !== payee)!].map((node) =>
@@ -44,15 +45,18 @@ export function obstacleOf(world: World, payee: NodePubkey, channel: WorldChanne
   const peer = paying.side.channel.remotePubkey;
   const trouble = state.troubles.get(peer);
   if (trouble !== undefined && trouble.failures >= 3 && paying.instance.now().atMs < trouble.untilMs) {
-    return { by: "payer", reason: "peer-failing" };
+    return { by: "payer", reasons: ["peer-failing"] };
   }
-  const first = decide(paying, wish.amountSat);
-  if (first.kind === "pay") return undefined;
-  const theirs = paying.side.channel;
-  const mostSat = minSat(wish.amountSat, payableSat(theirs, settingsOf(state, paying.node, theirs)));
-  if (mostSat < leastSat(asking.side.channel, settings)) return { by: "payer", reason: first.reason };
-  const second = decide(paying, mostSat);
-  return second.kind === "pay" ? undefined : { by: "payer", reason: second.reason };
+  const reasons: RefuseReason[] = [];
+  for (let amountSat = wish.amountSat;;) {
+    const decision = decide(paying, amountSat);
+    if (decision.kind === "pay") return undefined;
+    reasons.push(decision.reason);
+    const { maxTokensSat = amountSat } = decision;
+    if (maxTokensSat >= amountSat || maxTokensSat < leastSat(asking.side.channel, settings)) break;
+    amountSat = maxTokensSat;
+  }
+  return { by: "payer", reasons: reasons as [RefuseReason] };
 }
 
 function knownAt(world: World, pubkey: NodePubkey, { point }: WorldChannel): Known | undefined {
