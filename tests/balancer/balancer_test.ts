@@ -49,6 +49,28 @@ Deno.test("two instances: the same, and both logs say so", async () => {
   await harness.end();
 });
 
+Deno.test("the view says how each side of a channel stands, and what its limits leave", async () => {
+  const { harness, nodes } = pair(true);
+  const instance = harness.instance({ nodes: nodes[0]! });
+  const sides = () =>
+    instance.view.channels.map(({ alias, share, insideDeadzone, reason, budgetRemainingSat }) => [
+      ...[alias, share, insideDeadzone, reason, Number(budgetRemainingSat)],
+    ]);
+  instance.pause();
+  await harness.run(5_000);
+  assert.deepEqual(sides(), [["alice", 0.9, false, "paused", 100_000_000], ["bob", 0.1, false, "paused", 100_000_000]]);
+  instance.resume();
+  await harness.run(5_000);
+  assert.deepEqual(sides(), [["alice", 0.5, true, "balanced", 99_600_000], [
+    "bob",
+    0.5,
+    true,
+    "balanced",
+    100_000_000,
+  ]]);
+  await harness.end();
+});
+
 Deno.test("of two parallel channels only the one out of balance is touched", async () => {
   const { harness, alice, bob, point, nodes } = pair(false);
   const parallel = harness.channel(alice, bob, 1_003_470, 450_000);
