@@ -12,6 +12,7 @@ import {
   missingFromWallMs,
   openPayments,
   sideKey,
+  totalOutflowSat,
   unknownToLnd,
 } from "../../lib/audit/ledger.ts";
 import type { LogRecord, TransactionRecord } from "../../lib/audit/record.ts";
@@ -133,6 +134,19 @@ Deno.test("a position counts what is paid, reserved and unknown, less what was r
     "unknown",
   ]);
   assert.equal(ledger.invoices.size, 0);
+});
+
+Deno.test("what all others owe together is the sum of those who owe, our own nodes left out", () => {
+  const [carol, dave, ann] = ["ca", "da", "aa"].map((digits) => parseNodePubkey("03" + digits.repeat(32))!);
+  const ledger = foldLedger([
+    intent("01"),
+    intent("02", { peer: carol!, amountSat: sat(7) }),
+    { ...payee, kind: "invoiced", paymentHash: hash("03"), peer: dave! },
+    { ...payee, kind: "received", paymentHash: hash("03"), peer: dave! },
+    // As long as she was down, nobody knew that she is one of ours.
+    intent("04", { peer: ann!, amountSat: sat(900) }),
+  ], now);
+  assert.equal(totalOutflowSat(ledger, (pubkey) => pubkey === ann), 50_007n);
 });
 
 Deno.test("payments between one's own nodes move no position of credit", () => {
