@@ -206,7 +206,7 @@ function ask(step: Step, node: NodeState, side: Side, peer: PeerSession, amountS
 
 export function onInvoiceMade(step: Step, requestId: RequestId, reply: NodeReply): void {
   const ask = step.state.asks.get(requestId);
-  if (ask === undefined) return;
+  invariant(ask?.phase === "making", "an invoice was made that nobody asked for");
   if (!reply.ok || reply.method !== "addInvoice") {
     const why = reply.ok ? "" : `${reply.message}. ${reply.remedy}`;
     // If the node made it all the same, nobody knows that invoice: it expires unpaid.
@@ -346,7 +346,7 @@ function drive(step: Step, ask: Ask): void {
 
 export function onLookedUp(step: Step, requestId: RequestId, reply: NodeReply): void {
   const ask = step.state.asks.get(requestId);
-  if (ask === undefined) return;
+  invariant(ask?.busy, "an invoice was looked up that nobody asked for");
   ask.busy = false;
   if (!reply.ok || reply.method !== "lookupInvoice") return retry(step, ask);
   const status = reply.value;
@@ -373,7 +373,7 @@ function paidOverChannel(step: Step, ask: Ask, status: InvoiceStatus): boolean {
 
 export function onCancelled(step: Step, requestId: RequestId, reply: NodeReply): void {
   const ask = step.state.asks.get(requestId);
-  if (ask === undefined) return;
+  invariant(ask?.busy, "an invoice was cancelled that nobody wanted cancelled");
   ask.busy = false;
   if (reply.ok) return end(step, ask, "cancelled", ask.cancelReason ?? "cancelled");
   // Refused: it may be settled. Lost: it may be cancelled. Either way our node knows; but it isn't asked without pause.
@@ -469,7 +469,7 @@ function failed(step: Step, ask: Ask, side: Side): void {
     backOffMs(step, side.failures, firstMs, longestBackOffMs),
     Math.min(longestRetryMs, answer?.retryAfterMs ?? 0),
   );
-  side.notBeforeMs = Math.max(ask.startedAtMs + firstMs, now.atMs + waitMs);
+  side.notBeforeMs = now.atMs + waitMs;
   if (node) pollSoon(step, node, side.notBeforeMs - now.atMs);
 }
 

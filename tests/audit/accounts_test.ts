@@ -94,8 +94,11 @@ Deno.test("an account spans its payments, in whatever order they were found", ()
     record("intent", 2, at(5)),
     record("failed", 2, at(6)),
     found,
+    record("intent", 4, at(10)),
+    record("settled", 4, at(11)),
+    { ...record("foreign", 5, at(12)), paidAtWallMs: at(5).atWallMs } as LogRecord,
   );
-  assert.deepEqual([account!.firstAtWallMs, account!.lastAtWallMs], [at(2).atWallMs, at(4).atWallMs]);
+  assert.deepEqual([account!.firstAtWallMs, account!.lastAtWallMs], [at(2).atWallMs, at(11).atWallMs]);
 });
 
 Deno.test("what LND has paid before is dated as LND dates it, though it counts for a day longer", () => {

@@ -310,6 +310,7 @@ Deno.test("another instance that proves our own node pauses that node, until the
   harness.shift(point, bob, 400_000);
   await harness.run(60_000);
   assert.equal(harness.share(bob, point), 0.1);
+  assert.equal(instance.view.channels.find(({ node }) => node === bob)!.reason, "backing-off");
   instance.resume();
   await harness.run(60_000);
   assert.equal(harness.share(bob, point), 0.5);

@@ -99,6 +99,7 @@ for (const [lnd, make] of Object.entries(states)) {
         assert.match(instance.view.breaker ?? "", new RegExp(`as ${log} and LND as ${lnd}`));
         assert.equal(instance.told("breaker").length, 1);
       }
+      assert.ok(instance.told("breaker").some(({ message }) => message.includes("since an earlier run")));
       if (log === "failed") assert.deepEqual(instance.view.positions.map(({ positionSat }) => positionSat), [50_000n]);
       await harness.runUntil(() => friend.isConnected, 20_000);
       friend.hello();

@@ -46,6 +46,9 @@ Deno.test("a node that makes no invoice is told of, and asked again later and la
   refuses(instance);
   await harness.run(700_000);
   assert.ok(requests().length > asked);
+  instance.take({ kind: "drain" });
+  await harness.run(10_000);
+  assert.ok(instance.drained, "nothing is left of what failed");
   await harness.end();
 });
 
@@ -55,9 +58,11 @@ Deno.test("nothing is asked for over a channel over which a payment of ours is o
   rogue.request(point, 50_000);
   await harness.run(100);
   harness.shift(point, alice, 700_000);
+  const other = harness.channel(rogue.node, alice, 1_003_470, 100_000);
   await harness.run(20_000);
   assert.equal(instance.view.channels[0]!.reason, "payment-open");
-  assert.ok(!rogue.received.some(({ type }) => type === "payInvoice"));
+  const asked = rogue.received.flatMap((message) => message.type === "payInvoice" ? [message.channelPoint] : []);
+  assert.deepEqual(asked, [other]);
   await harness.end();
 });
 
@@ -91,6 +96,7 @@ Deno.test("a node whose numbers never move after a payment is believed again aft
   };
   await harness.run(59_000);
   assert.equal(requests().length, 1);
+  assert.equal(instance.view.channels[0]!.reason, "resting");
   await harness.run(15_000);
   assert.equal(requests().length, 2);
   await harness.end();
@@ -165,7 +171,10 @@ Deno.test("only the first answer counts, and only from the session that was aske
   say(rogue, requests()[0]!, { reason: "unknown" });
   await harness.run(100);
   say(rogue, requests()[0]!, { reason: "busy" });
-  await harness.run(1_000);
+  // Another session's end is no end of this one's requests.
+  other.sendFrame(other.sentFrames[0]!);
+  await harness.run(10_000);
+  assert.ok(!other.isConnected);
   assert.deepEqual(instance.story, ["payee invoiced 400000"]);
   await harness.end();
 });
@@ -194,5 +203,79 @@ Deno.test("an invoice that its node doesn't know any more has ended", async () =
   await harness.run(1_000);
   assert.equal(instance.story[1], "payee cancelled 400000");
   assert.equal(instance.reasons("request-ended")[0], "the node knows no such invoice");
+  await harness.end();
+});
+
+Deno.test("what came counts once its receipt is on disk, so that a crash can't have lent it twice", async () => {
+  const { harness, mallory, instance } = await scene((rogue, request) => pay(rogue, request));
+  instance.diskHangs = true;
+  await harness.run(1_000);
+  assert.ok(instance.effects.some((effect) => effect.kind === "append" && effect.record.kind === "received"));
+  assert.equal(instance.state.ledger.positions.get(mallory), undefined);
+  instance.diskHangs = false;
+  await harness.run(1_000);
+  assert.equal(instance.state.ledger.positions.get(mallory), -400_000n);
+  await harness.end();
+});
+
+Deno.test("an invoice that is paid while it is being cancelled is paid", async () => {
+  const { harness, instance, rogue, requests } = await scene(() => {});
+  const [request] = requests();
+  let cancels = 0;
+  instance.tamper = async (_node, call, real) => {
+    if (call.method === "cancelInvoice" && cancels++ === 0) {
+      pay(rogue, request!);
+      await new Promise<void>((resolve) => harness.after(500, resolve));
+    }
+    return await real();
+  };
+  say(rogue, request!, { reason: "busy" });
+  await harness.run(1_000);
+  assert.deepEqual([instance.story, cancels], [["payee invoiced 400000", "payee received 400000"], 1]);
+  await harness.end();
+});
+
+Deno.test("a request ends though its channel was closed meanwhile", async () => {
+  for (const pays of [true, false]) {
+    const { harness, alice, point, instance, rogue, requests } = await scene(() => {});
+    instance.tamper = async (_node, _call, real) => {
+      // The invoice is settled, and the list lacks the channel already.
+      const reply = await real();
+      if (!reply.ok || reply.method !== "listChannels") return reply;
+      return { ...reply, value: [] };
+    };
+    if (pays) pay(rogue, requests()[0]!);
+    else harness.network.run((network) => network.closeChannel(alice, point, true));
+    instance.diskHangs = true;
+    await harness.run(70_000);
+    instance.diskHangs = false;
+    await harness.run(1_000);
+    assert.equal(instance.story[1], pays ? "payee received 400000" : "payee cancelled 400000");
+    if (pays) assert.match(instance.told("payment-received")[0]!.message, /over a closed channel/);
+    else assert.deepEqual(instance.reasons("request-ended"), ["the payer didn't pay in time"]);
+    await harness.end();
+  }
+});
+
+Deno.test("a payment ends the back-off, and the operator reads that the other side is paused", async () => {
+  const times: number[] = [];
+  let pays = false;
+  const { harness, alice, point, instance } = await scene((rogue, request, { atMs }) => {
+    times.push(atMs);
+    if (pays) pay(rogue, request);
+    else say(rogue, request, { reason: "busy", paused: true });
+  }, { settings: { minTimeBetweenPaymentsMs: 0 } });
+  await harness.run(40_000);
+  assert.equal(instance.reasons("request-ended")[0], "peer-paused");
+  assert.match(instance.told("request-ended")[0]!.message, /its operator has paused it$/);
+  pays = true;
+  await harness.runUntil(() => instance.told("payment-received").length === 1, 600_000);
+  pays = false;
+  await harness.run(5_000);
+  harness.shift(point, alice, 300_000);
+  const before = times.length;
+  await harness.run(25_000);
+  assert.ok(before >= 4 && times.length >= before + 2, `${times}`);
+  assert.ok(times[before + 1]! - times[before]! < 7_000, `${times}`);
   await harness.end();
 });

@@ -423,6 +423,8 @@ for (const { name, change, why } of contradictions) {
       const value = { ...reply.value, ...change, ...(routes === undefined ? {} : { routes }) } as typeof reply.value;
       return { ...reply, value };
     };
+    // It is told however much others have caused to be told.
+    instance.state.lines.left = -1e9;
     assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
     assert.match(instance.told("breaker")[0]!.message, why);
     assert.deepEqual(instance.pauses.map(({ by }) => by), ["breaker"], "a restart doesn't forget it");
