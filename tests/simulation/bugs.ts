@@ -298,7 +298,7 @@ export const bugs: readonly KnownBug[] = [
     faults: ["stuck-htlc"],
     peer: "asks",
     within: 1_000,
-    seed: 94,
+    seed: 336,
   },
   {
     name: "wrong-channel",
