@@ -196,15 +196,16 @@ Deno.test("a reason is told when it changes, not on each poll", async () => {
   await harness.end();
 });
 
-Deno.test("settings that can't both be satisfied: the channel rests at the payer's limit", async () => {
+Deno.test("settings that can't both be satisfied: the channel rests at the payer's limit, and both say so", async () => {
   const { harness, alice, bob, point } = pair(false);
-  harness.instance({ nodes: [alice], settings: { ...noPause, balancePoint: 0.7 } });
+  const payer = harness.instance({ nodes: [alice], settings: { ...noPause, balancePoint: 0.7 } });
   const payee = harness.instance({ nodes: [bob], settings: { ...noPause, balancePoint: 0.7 } });
   await harness.run(1_200_000);
   assert.equal(harness.share(alice, point), 0.65);
   assert.equal(harness.paymentsOf(alice).length, 1);
   assert.equal(harness.paymentsOf(bob).length, 0);
   assert.equal(payee.view.channels[0]!.reason, "peer-limit");
+  assert.deepEqual([...new Set(payer.reasons("request-refused"))], ["leaves-too-little", "below-balance-point"]);
   // One-satoshi traffic makes the payee ask again, and the payer refuse again, and no more.
   for (let i = 0; i < 20; i++) {
     harness.shift(point, i % 2 === 0 ? alice : bob, 1);
