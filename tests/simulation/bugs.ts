@@ -1,5 +1,6 @@
 import type { TransactionRecord } from "../../lib/audit/record.ts";
 import type { BalancerEvent, Effect } from "../../lib/balancer/io.ts";
+import { sessionFor } from "../../lib/balancer/state.ts";
 import type { BalanceSettings } from "../../lib/config/config.ts";
 import { type Msat, sat } from "../../lib/domain/amounts.ts";
 import type { PaymentHash } from "../../lib/domain/ids.ts";
@@ -371,6 +372,25 @@ export const bugs: readonly KnownBug[] = [
     faults: ["lnd-slow", "disk-slow"],
     within: 10,
     seed: 1,
+  },
+  {
+    name: "limit-for-ever",
+    what: "takes what a payer said it would pay at most for true for ever",
+    bug: {
+      name: "limit-for-ever",
+      event: before(({ state }) => {
+        for (const { sides } of state!.nodes) {
+          for (const side of sides.values()) {
+            if (side.maxTokens === undefined) continue;
+            const connection = sessionFor(state!, side.channel.remotePubkey)?.connection;
+            side.maxTokens = { ...side.maxTokens, connection, untilMs: Infinity };
+          }
+        }
+      }),
+    },
+    faults: ["settings-changed"],
+    within: 200,
+    seed: 5,
   },
   {
     name: "ignore-pause",
