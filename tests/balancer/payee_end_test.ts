@@ -267,7 +267,7 @@ Deno.test("a payment ends the back-off, and the operator reads that the other si
   }, { settings: { minTimeBetweenPaymentsMs: 0 } });
   await harness.run(40_000);
   assert.equal(instance.reasons("request-ended")[0], "peer-paused");
-  assert.match(instance.told("request-ended")[0]!.message, /its operator has paused it$/);
+  assert.match(instance.told("request-ended")[0]!.message, /it is paused on its side, until its operator resumes$/);
   pays = true;
   await harness.runUntil(() => instance.told("payment-received").length === 1, 600_000);
   pays = false;

@@ -23,11 +23,12 @@ Deno.test("a message that isn't understood is told of, the many after it are cou
 
 Deno.test("a session that introduces nodes without end is heard of 256 only", async () => {
   const { harness, instance, rogue } = await scene();
-  for (let n = 0; n < 300; n++) rogue.hello({ publicKey: `02${n.toString(16).padStart(64, "0")}` as never, proof: "" });
-  await harness.run(1_000);
+  for (let n = 0; n < 300; n++) {
+    rogue.hello({ publicKey: `02${n.toString(16).padStart(64, "0")}` as never, proof: "" });
+    await harness.run(2_000); // slowly enough to be no flood
+  }
   const [peer] = [...instance.state.peers.values()].filter(({ via }) => via === "swarm");
   assert.equal(peer!.helloAtMs.size, 256);
-  assert.equal(instance.state.ignored.requests >= 45, true);
   await harness.end();
 });
 
