@@ -791,7 +791,7 @@ export class Adversary implements Participant {
 
   #flood(connection: Connection, dice: Dice): void {
     // Seldom more than a session may send.
-    const count = dice.chance(6) ? 4_000 : dice.spread(30, 600);
+    const count = dice.chance(6) ? 1_500 : dice.spread(30, 600);
     const what = dice.below(5);
     const { pubkey } = dice.pick(this.nodes);
     const body = garbage(dice).subarray(0, 2_000);

@@ -123,7 +123,10 @@ function whyLacking(
   const why = `the last decision was ${said}, the last refusal ${refused?.record.reason ?? "none"}, ` +
     (obstacle === undefined ? "and it would be paid" : `what speaks against it ${JSON.stringify(obstacle)}`);
   if (obstacle === undefined) return { why, inTime: true };
-  if (obstacle.by === "payee") return said === obstacle.reason ? undefined : { why, inTime: false };
+  if (obstacle.by === "payee") {
+    // One payment after the other: between two of them it may just rest.
+    return said === obstacle.reason ? undefined : { why, inTime: obstacle.reason === "too-soon" };
+  }
   const { reasons } = obstacle;
   if (said === "peer-limit" && reasons.some((reason) => channelObstacles.includes(reason))) return undefined;
   if (reasons.some((reason) => refused?.record.reason === reason)) return undefined;

@@ -72,6 +72,8 @@ export class SimInstance {
   /** The last request over each side of a channel that brought nothing. */
   readonly unpaid = new Map<string, { readonly atMs: number; readonly record: EventRecord }>();
   dueAtMs: number | undefined;
+  /** The same by the machine's own clock. */
+  #timeoutAtMs: number | undefined;
   drained = false;
   #random: SeededRandom;
   #links: LndLink[] = [];
@@ -127,14 +129,15 @@ export class SimInstance {
   }
 
   #arm(): void {
-    const at = this.state && nextTimeoutMs(this.state);
+    this.#timeoutAtMs = this.state && nextTimeoutMs(this.state);
+    const at = this.#timeoutAtMs;
     const { worldMs, monotonicMs, rate } = this.#clock;
     this.dueAtMs = at === undefined ? undefined : Math.max(this.world.atMs, worldMs + (at - monotonicMs) / rate);
   }
 
   /** The time that the machine asked for has come. */
   wake(): void {
-    const at = this.state && nextTimeoutMs(this.state);
+    const at = this.#timeoutAtMs;
     if (at === undefined) return;
     // What the rounding of the clocks' rates took away.
     if (this.now().atMs < at) this.#clock.monotonicMs += at - this.now().atMs;

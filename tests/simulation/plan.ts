@@ -353,7 +353,7 @@ function drawSettings(dice: Dice): SettingsPlan {
     periodKind: dice.chance(20) ? "fixed" : "rolling",
     balancePoint: dice.chance(50) ? 0.5 : dice.between(10, 90) / 100,
     deadzone: dice.pick([0.01, 0.05, 0.1, 0.1, 0.2, 0.3]),
-    refreshRateMs: dice.spread(10 * second, 10 * minute),
+    refreshRateMs: dice.spread(30 * second, 10 * minute),
     maxNetOutflow: dice.chance(60) ? 100_000_000 : dice.spread(20_000, 5_000_000),
   };
 }
