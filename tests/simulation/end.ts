@@ -14,8 +14,11 @@ const lookMs = 120_000;
 const quietMs = 1_500_000;
 /** As long as one request may take, with what comes before it. */
 const longestRestlessMs = 11 * 60_000;
-/** So long a side may wait for what would be asked for and paid: a payer may ask it to wait for an hour. */
-const longestWaitMs = 75 * 60_000;
+/**
+ * So long a side may wait for what would be asked for and paid: for an hour a payer's limit is believed, and then one request
+ * after the other, each when the wait since the last is over, finds out what can be paid now.
+ */
+const longestWaitMs = 110 * 60_000;
 
 /** Since when each side has lacked what would be asked for and paid, or a reason that is true. */
 type Waits = Map<string, number>;
