@@ -1,27 +1,27 @@
 import assert from "node:assert/strict";
 import { msat } from "../../lib/domain/amounts.ts";
 import { isRefusal } from "../../lib/lightning/sim/model.ts";
-import { Harness } from "./harness.ts";
-import { Rogue } from "./rogue.ts";
+import { noPause, scene } from "./payer_scene.ts";
+
+/** Alice pays Mallory, who lets the HTLC hang. */
+async function hangingPayment() {
+  const all = await scene({ settings: noPause });
+  const { harness, mallory, point, instance, rogue } = all;
+  await harness.run(12_000);
+  rogue.request(point, 50_000);
+  await harness.runUntil(() => instance.told("payment-started").length === 1, 1_000);
+  harness.network.run((network) => network.freezeNode(mallory));
+  await harness.run(60_000);
+  const [paymentHash] = instance.state.payments.keys();
+  assert.ok(paymentHash, "it is open");
+  return { ...all, paymentHash };
+}
 
 for (const restarts of [false, true]) {
   Deno.test(`what was resolved as failed while its node was away counts again once that node lists it${restarts ? ", after a restart too" : ""}`, async () => {
-    const harness = new Harness();
-    const [alice, mallory, carol] = [harness.node("alice"), harness.node("mallory"), harness.node("carol")];
+    const { harness, alice, mallory, instance, paymentHash } = await hangingPayment();
+    const carol = harness.node("carol");
     harness.channel(alice, carol, 1_003_470, 100_000);
-    const point = harness.channel(alice, mallory, 1_003_470, 100_000);
-    const instance = harness.instance({ nodes: [alice], settings: { minTimeBetweenPaymentsMs: 0 } });
-    const rogue = new Rogue(harness, mallory);
-    await harness.runUntil(() => rogue.isConnected, 1_000);
-    rogue.hello();
-    await harness.run(12_000);
-    // An HTLC that hangs for days.
-    rogue.request(point, 50_000);
-    await harness.runUntil(() => instance.told("payment-started").length === 1, 1_000);
-    harness.network.run((network) => network.freezeNode(mallory));
-    await harness.run(60_000);
-    const [paymentHash] = [...instance.state.payments.keys()];
-    assert.ok(paymentHash, "it is open");
     // Its node is a busy one: what is older than a day isn't listed at each start.
     await harness.run(36 * 3_600_000);
     for (let i = 0; i < 120; i++) {
@@ -48,26 +48,14 @@ for (const restarts of [false, true]) {
 }
 
 Deno.test("what was resolved as settled while its node was away, and is not so there, stops paying as soon as the node answers", async () => {
-  const harness = new Harness();
-  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
-  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
-  const instance = harness.instance({ nodes: [alice], settings: { minTimeBetweenPaymentsMs: 0 } });
-  const rogue = new Rogue(harness, mallory);
-  await harness.runUntil(() => rogue.isConnected, 1_000);
-  rogue.hello();
-  await harness.run(12_000);
-  rogue.request(point, 50_000);
-  await harness.runUntil(() => instance.told("payment-started").length === 1, 1_000);
-  harness.network.run((network) => network.freezeNode(mallory));
-  await harness.run(60_000);
-  const [paymentHash] = [...instance.state.payments.keys()];
+  const { harness, alice, mallory, instance, paymentHash } = await hangingPayment();
   harness.network.run((network) => network.stopNode(alice));
   await harness.run(1_000);
-  instance.take({ kind: "resolve", paymentHash: paymentHash!, as: "settled" });
+  instance.take({ kind: "resolve", paymentHash, as: "settled" });
   await harness.run(100);
   assert.equal(instance.story.at(-1), "payer settled 50000");
   harness.network.run((network) => {
-    network.cancelInvoice(mallory, paymentHash!);
+    network.cancelInvoice(mallory, paymentHash);
     network.thawNode(mallory);
     network.startNode(alice);
   });

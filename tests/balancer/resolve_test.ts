@@ -2,20 +2,13 @@ import assert from "node:assert/strict";
 import type { PaymentStatus } from "../../lib/domain/payment.ts";
 import { sat, satToMsat } from "../../lib/domain/amounts.ts";
 import { type NodeReply, noFee } from "../../lib/lightning/node.ts";
-import { Harness } from "./harness.ts";
-import { Rogue } from "./rogue.ts";
+import { noPause, scene } from "./payer_scene.ts";
 
 type Said = PaymentStatus | "nothing";
 
 /** A payment of Alice to Mallory that LND has lost sight of; `said` is what LND answers when it is asked. */
 async function lostPayment() {
-  const harness = new Harness();
-  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
-  const point = harness.channel(alice, mallory, 1_003_470, 100_000);
-  const instance = harness.instance({ nodes: [alice], settings: { minTimeBetweenPaymentsMs: 0 } });
-  const rogue = new Rogue(harness, mallory);
-  await harness.runUntil(() => rogue.isConnected, 1_000);
-  rogue.hello();
+  const { harness, alice, mallory, point, instance, rogue } = await scene({ settings: noPause });
   await harness.run(12_000);
   const lnd: { said: Said } = { said: { kind: "in-flight", index: 1n } };
   instance.tamper = (_node, call, real) => {
