@@ -28,7 +28,8 @@ interface TransactionBase {
 
 /**
  * One line of the transaction log, the record from which money is accounted after any crash.
- * Payer: `intent` is durable before anything is sent, then one of `settled`, `failed`, or `unknown` followed by either.
+ * Payer: `intent` is durable before anything is sent, then one of `settled`, `failed`, or `unknown` (once more when LND
+ * tells its number of the payment) followed by either.
  * Payee: `invoiced` is durable before anybody is asked, then `received` or `cancelled`.
  */
 export type TransactionRecord =

@@ -308,7 +308,6 @@ function reserve(step: Step, request: Request, node: NodeState, side: Side, ownP
     tracks: 0,
     index: undefined,
     replaced: false,
-    seen: false,
     vanished: false,
   });
   const record: TransactionRecord = {

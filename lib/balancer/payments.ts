@@ -166,7 +166,8 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
   };
   if (!reply.ok || reply.method !== "trackPayment") return again();
   const status = reply.value;
-  if (status.kind !== "not-found" && isOfAnother(payment, ledgerEntry(state, paymentHash), status)) {
+  const entry = ledgerEntry(state, paymentHash);
+  if (status.kind !== "not-found" && isOfAnother(payment, entry, status)) {
     return endReplaced(step, payment, status.index);
   }
   switch (status.kind) {
@@ -179,19 +180,19 @@ export function onTracked(step: Step, paymentHash: PaymentHash, reply: NodeReply
       });
     case "in-flight":
       payment.index ??= status.index;
-      payment.seen = true;
+      // That LND has made it, and as which one, must be known over a restart, too.
+      if (entry.index === undefined && !entry.foreign) noteUnknown(step, payment, entry, "LND has it under way");
       return again();
     case "not-found": {
-      if (payment.seen) {
+      // One that LND has listed and now doesn't know was deleted from its history: it may have settled, so it counts.
+      if (entry.foreign) return endForeign(step, payment, entry, entry.amountSat);
+      if (wasMade(payment)) {
         vanished(step, payment);
         return again();
       }
       if (payment.rejected !== undefined) {
         return endPayment(step, payment, { kind: "failed", reason: payment.rejected, released: false });
       }
-      const entry = ledgerEntry(state, paymentHash);
-      // One that LND has listed and now doesn't know was deleted from its history: it may have settled, so it counts.
-      if (entry.foreign) return endForeign(step, payment, entry, entry.amountSat);
       const expired = now.wallMs >= entry.expiresAtWallMs + notFoundGraceMs;
       // The wall clock may have jumped: the process must have waited, too.
       const waited = now.atMs >= payment.trackedSinceMs + notFoundGraceMs;
@@ -225,6 +226,11 @@ function endReplaced(step: Step, payment: Payment, otherIndex: bigint): void {
   endPayment(step, payment, { kind: "failed", reason, released: false });
 }
 
+/** LND has told of it: that it knows nothing of it now is no proof any more that nothing was sent. */
+export function wasMade({ index, replaced }: Payment): boolean {
+  return index !== undefined && !replaced;
+}
+
 /** It may have settled before it was deleted from LND's list: only the operator can know. */
 function vanished(step: Step, payment: Payment): void {
   if (payment.vanished) return;
@@ -234,7 +240,8 @@ function vanished(step: Step, payment: Payment): void {
     kind: "payment-unknown",
     level: "error",
     message: `LND had the payment of ${sats(entry.amountSat)} to ${nameOf(step.state, payment.peer)} under way and ` +
-      "doesn't know it any more: was its list of payments deleted? It counts as spent, and nothing more is paid to that node",
+      "doesn't know it any more: was its list of payments deleted? It counts as spent, and nothing more is paid to that " +
+      "node, until you say by `tightrope resolve` with its hash how it ended",
     ...paymentFacts(entry),
     reason: "vanished",
   });
@@ -422,7 +429,6 @@ export function resumePayment(step: Step, entry: LedgerPayment, index = entry.in
     tracks: 0,
     index,
     replaced: false,
-    seen: false,
     vanished: false,
   });
 }

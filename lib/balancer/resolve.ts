@@ -5,7 +5,7 @@ import type { PaymentHash } from "../domain/ids.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { type LndView, type ResolveAs, whyNotResolve } from "../policy/resolve.ts";
 import { nameOf, sats } from "./names.ts";
-import { endByHand, isOfAnother, settle } from "./payments.ts";
+import { endByHand, isOfAnother, settle, wasMade } from "./payments.ts";
 import { nodeByPubkey } from "./state.ts";
 import { call, type Step, tell } from "./step.ts";
 
@@ -50,7 +50,10 @@ function decide(step: Step, paymentHash: PaymentHash, as: ResolveAs, view: LndVi
   const isPayment = view.kind !== "unreachable" && view.kind !== "not-found";
   const why = isPayment && isOfAnother(payment, entry, view)
     ? "LND has made another payment of its hash since, so that this one has failed: it ends by itself"
-    : whyNotResolve({ as, view, wallMs: now.wallMs, expiresAtWallMs: entry.expiresAtWallMs });
+    : whyNotResolve({
+      ...{ as, view, wasMade: wasMade(payment) },
+      ...{ wallMs: now.wallMs, expiresAtWallMs: entry.expiresAtWallMs },
+    });
   if (why !== undefined) return refuse(step, paymentHash, as, why);
   const says = sayLnd(view);
   tell(step, {

@@ -364,8 +364,6 @@ export interface Payment {
   index: bigint | undefined;
   /** LND lists a later payment of the same hash: this one has failed, and that one is somebody else's. */
   replaced: boolean;
-  /** LND has said that it is under way: that it knows nothing of it is no proof any more that nothing was sent. */
-  seen: boolean;
   /** That was told. */
   vanished: boolean;
 }

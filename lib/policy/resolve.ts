@@ -12,12 +12,14 @@ export type LndView = PaymentStatus | { readonly kind: "unreachable"; readonly w
 export interface ResolveQuestion {
   readonly as: ResolveAs;
   readonly view: LndView;
+  /** LND has told of the payment before: if it doesn't know it now, it was deleted there, however it ended. */
+  readonly wasMade: boolean;
   readonly wallMs: number;
   readonly expiresAtWallMs: number;
 }
 
 /** Why an open payment may not be ended by hand in that way; undefined if it may. What LND knows can't be overruled. */
-export function whyNotResolve({ as, view, wallMs, expiresAtWallMs }: ResolveQuestion): string | undefined {
+export function whyNotResolve({ as, view, wasMade, wallMs, expiresAtWallMs }: ResolveQuestion): string | undefined {
   switch (view.kind) {
     case "settled":
       return as === "settled" ? undefined : "LND says that it was paid";
@@ -26,7 +28,7 @@ export function whyNotResolve({ as, view, wallMs, expiresAtWallMs }: ResolveQues
     case "in-flight":
       return "LND says that it is under way: it ends by itself, and nobody can tell how before that";
     case "not-found":
-      if (as === "settled") return "LND knows no such payment";
+      if (as === "settled") return wasMade ? undefined : "LND knows no such payment";
       return wallMs < expiresAtWallMs + notFoundGraceMs
         ? "LND knows no such payment, but might still begin it: its invoice has not been expired for a minute"
         : undefined;

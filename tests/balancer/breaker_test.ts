@@ -180,7 +180,7 @@ Deno.test("a payment that LND had under way and doesn't know any more counts as 
   await harness.run(30_000);
   deleted = true;
   await harness.run(3_600_000);
-  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000"]);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000", "payer unknown 50000"]);
   assert.equal(instance.told("payment-unknown").filter(({ reason }) => reason === "vanished").length, 1);
   instance.tamper = (_node, _call, real) => real();
   friend.hello();

@@ -380,7 +380,7 @@ Deno.test("`rejected` is looked up: what LND knows from elsewhere is followed to
     return { ok: true, method: "pay", value: { kind: "rejected", detail: "payment already exists" } } as NodeReply;
   };
   assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
-  assert.deepEqual(instance.story, ["payer intent 50000", "payer settled 50000"]);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000", "payer settled 50000"]);
   await harness.end();
 });
 

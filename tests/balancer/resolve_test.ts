@@ -7,10 +7,10 @@ import { noPause, scene } from "./payer_scene.ts";
 type Said = PaymentStatus | "nothing";
 
 /** A payment of Alice to Mallory that LND has lost sight of; `said` is what LND answers when it is asked. */
-async function lostPayment() {
+async function lostPayment(said: Said = "nothing") {
   const { harness, alice, mallory, point, instance, rogue } = await scene({ settings: noPause });
   await harness.run(12_000);
-  const lnd: { said: Said } = { said: { kind: "in-flight", index: 1n } };
+  const lnd = { said };
   instance.tamper = (_node, call, real) => {
     if (call.method === "pay") {
       return Promise.resolve({ ok: true, method: "pay", value: { kind: "unknown", detail: "lost" } } as NodeReply);
@@ -43,27 +43,24 @@ const settled: PaymentStatus = {
 };
 
 Deno.test("resolve: LND is asked first, and what it knows stands", async () => {
-  const { harness, instance, lnd, resolve } = await lostPayment();
-  await resolve("settled");
-  await resolve("failed");
-  lnd.said = { kind: "not-found" };
-  await resolve("settled");
-  await resolve("failed");
-  assert.deepEqual(instance.reasons("resolve-refused").map((why) => why.slice(0, 30)), [
-    "LND says that it is under way:",
-    "LND says that it is under way:",
-    "LND knows no such payment",
-    "LND knows no such payment, but",
-  ]);
-  assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000"]);
-  assert.equal(instance.told("resolved").length, 0);
-  await harness.end();
+  const cases: [Said, settled: string, failed: string][] = [
+    [{ kind: "in-flight", index: 1n }, "LND says that it is under way:", "LND says that it is under way:"],
+    [{ kind: "not-found" }, "LND knows no such payment", "LND knows no such payment, but"],
+  ];
+  for (const [said, ...refusals] of cases) {
+    const { harness, instance, resolve } = await lostPayment(said);
+    await resolve("settled");
+    await resolve("failed");
+    assert.deepEqual(instance.reasons("resolve-refused").map((why) => why.slice(0, 30)), refusals);
+    assert.ok(instance.story.every((line) => /intent|unknown/.test(line)));
+    assert.equal(instance.told("resolved").length, 0);
+    await harness.end();
+  }
 });
 
 for (const as of ["settled", "failed"] as const) {
   Deno.test(`resolve: a payment of which LND says nothing is ${as} by the operator's word, once and for good`, async () => {
-    const { harness, mallory, point, instance, rogue, lnd, resolve } = await lostPayment();
-    lnd.said = "nothing";
+    const { harness, mallory, point, instance, rogue, resolve } = await lostPayment();
     await resolve(as);
     assert.deepEqual(instance.story, ["payer intent 50000", "payer unknown 50000", `payer ${as} 50000`]);
     const record = instance.disk.at(-1)!;
@@ -106,7 +103,6 @@ Deno.test("resolve: a node that is down can't be asked; an unknown hash and a st
   await harness.end();
 
   const stopping = await lostPayment();
-  stopping.lnd.said = "nothing";
   stopping.instance.take({ kind: "drain" });
   await stopping.resolve("failed");
   assert.deepEqual(stopping.instance.reasons("resolve-refused"), ["Tightrope is stopping"]);
@@ -114,8 +110,7 @@ Deno.test("resolve: a node that is down can't be asked; an unknown hash and a st
 });
 
 Deno.test("resolve: a look-up that was under way and is answered later changes nothing", async () => {
-  const { harness, instance, lnd, resolve } = await lostPayment();
-  lnd.said = "nothing";
+  const { harness, instance, resolve } = await lostPayment();
   const answers = instance.tamper;
   let deliver: (() => void) | undefined;
   instance.tamper = async (node, call, real) => {
@@ -135,8 +130,7 @@ Deno.test("resolve: a look-up that was under way and is answered later changes n
 });
 
 Deno.test("resolve: what is being paid or ended just now is left alone", async () => {
-  const { harness, instance, lnd, resolve, paymentHash } = await lostPayment();
-  lnd.said = "nothing";
+  const { harness, instance, resolve, paymentHash } = await lostPayment();
   // Said twice at once: the second is looked up while the first ends.
   instance.take({ kind: "resolve", paymentHash, as: "settled" });
   await resolve("failed");

@@ -235,7 +235,6 @@ const payment = of<Payment>({
   tracks: upTo(8),
   index: isThere, // nobody pays a hash again
   replaced: same,
-  seen: same,
   vanished: skip, // what the operator reads
 });
 

@@ -16,8 +16,17 @@ Deno.test("whyNotResolve() lets nobody overrule what LND knows", () => {
     [{ kind: "unreachable", why: "gone" }, -1, true, true],
   ];
   for (const [view, afterMs, ...allowed] of table) {
-    const question = { view, wallMs: expiresAtWallMs + afterMs, expiresAtWallMs };
+    const question = { view, wasMade: false, wallMs: expiresAtWallMs + afterMs, expiresAtWallMs };
     const got = (["settled", "failed"] as const).map((as) => whyNotResolve({ ...question, as }) === undefined);
     assert.deepEqual(got, allowed, `${view.kind} ${afterMs}`);
+  }
+});
+
+Deno.test("whyNotResolve() takes the operator's word for what LND had under way and doesn't know any more", () => {
+  const question = { view: { kind: "not-found" }, wasMade: true, expiresAtWallMs } as const;
+  for (const [afterMs, failed] of [[-1, false], [60_000, true]] as const) {
+    const wallMs = expiresAtWallMs + afterMs;
+    assert.equal(whyNotResolve({ ...question, wallMs, as: "settled" }), undefined);
+    assert.equal(whyNotResolve({ ...question, wallMs, as: "failed" }) === undefined, failed);
   }
 });

@@ -39,7 +39,10 @@ export async function resolve(command: Extract<Command, { kind: "resolve" }>): P
   print(describe(entry, since));
   const view = await lndView(config, entry);
   print(`  LND           ${printable(sayView(view))}\n`);
-  const question = { view, wallMs: systemClock.now().wallMs, expiresAtWallMs: entry.expiresAtWallMs };
+  const question = {
+    ...{ view, wasMade: entry.index !== undefined },
+    ...{ wallMs: systemClock.now().wallMs, expiresAtWallMs: entry.expiresAtWallMs },
+  };
   if (as === undefined) {
     for (const end of ["settled", "failed"] as const) {
       const why = whyNotResolve({ ...question, as: end });
