@@ -55,6 +55,13 @@ export function readHistory(step: Step, node: NodeState): void {
   call(step, node.ref, { method, args: [history.afterIndex, limit] }, { kind: "history", node: node.ref, limit });
 }
 
+/** Whether our log holds what the node has paid, as of the last look. Nothing is paid from it otherwise. */
+export function isHistoryKnown({ suspects }: BalancerState, { ref, history }: NodeState): boolean {
+  if (history.phase !== "read" || history.againAfter !== undefined || history.failures > 0) return false;
+  for (const { node } of suspects.values()) if (node === ref) return false;
+  return true;
+}
+
 /** Whether what it has paid to nodes of ours can't be told yet from what it has lent. */
 function waitsForOthers({ state, now }: Step, node: NodeState): boolean {
   return now.atMs < state.startedAtMs + acquaintanceMs && (state.logIsBlank || isRebuilding(state, node)) &&
@@ -229,12 +236,6 @@ function suspect(step: Step, node: NodeState, payment: PaymentSummary): void {
   if (suspects.has(payment.paymentHash)) return;
   suspects.set(payment.paymentHash, { node: node.ref, payment, busy: false, retryAtMs: step.now.atMs, failures: 0 });
   verifyDue(step);
-}
-
-/** Whether what a node lists contradicts the log until it was asked again. Nothing is paid from it meanwhile. */
-export function hasSuspects({ suspects }: BalancerState, { ref }: NodeState): boolean {
-  for (const { node } of suspects.values()) if (node === ref) return true;
-  return false;
 }
 
 function verifyDue(step: Step): void {

@@ -13,7 +13,7 @@ import { invoiceTag, parseMemo } from "../protocol/memo.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
 import { evenWallMsOf } from "./clocks.ts";
-import { hasSuspects } from "./history.ts";
+import { isHistoryKnown } from "./history.ts";
 import { channelName, nameOf, sats } from "./names.ts";
 import { applyChannels, facts, pollSoon, settingsOf, targetOf } from "./nodes.ts";
 import { isPause, pausedBy, wholePause } from "./pauses.ts";
@@ -152,7 +152,7 @@ function whyNotNow(step: Step, node: NodeState, peer: NodePubkey, side: Side | u
   if (unwilling !== undefined) return unwilling;
   if (node.cloned) return "cloned";
   if (!node.up) return "node-down";
-  if (node.history.phase !== "read" || hasSuspects(state, node)) return "starting";
+  if (!isHistoryKnown(state, node)) return "starting";
   if (!isOwn(state, peer) && lacksHistories(state)) return "rebuilding";
   return whyStopped(step, peer);
 }

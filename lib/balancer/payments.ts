@@ -400,7 +400,8 @@ export function onPaymentEnded(step: Step, paymentHash: PaymentHash, record: Tra
   const node = nodeByPubkey(state, payment.node);
   if (node === undefined) return;
   // What took its place was passed over as ours.
-  if (payment.replaced) node.history.againAfter = payment.index;
+  const { replaced, index = 0n } = payment;
+  if (replaced && index < (node.history.againAfter ?? index + 1n)) node.history.againAfter = index;
   hint(step, node);
 }
 

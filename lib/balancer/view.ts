@@ -5,6 +5,7 @@ import type { ChannelPoint, NodePubkey, RequestId, ShortChannelId, SwarmKey } fr
 import { remainingSat } from "../policy/budget.ts";
 import { askingSat, shareOf, totalSat } from "../policy/share.ts";
 import { evenWallMsOf } from "./clocks.ts";
+import { isHistoryKnown } from "./history.ts";
 import { aliasOf } from "./names.ts";
 import { settingsOf, targetOf } from "./nodes.ts";
 import { wholePause } from "./pauses.ts";
@@ -92,7 +93,7 @@ export function viewBalancer(state: BalancerState, atMs?: number): BalancerView 
       pubkey: node.info?.pubkey,
       alias: node.info?.alias ?? "",
       up: node.up,
-      ready: node.up && node.listed && node.history.phase === "read",
+      ready: node.up && node.listed && isHistoryKnown(state, node),
       cloned: node.cloned,
     })),
     peers: [...state.peers.values()].filter((peer) => peer.via === "swarm" && peer.sessionId !== undefined)

@@ -103,3 +103,19 @@ Deno.test("while LND seems to contradict the log nothing is paid from that node,
   assert.match(instance.view.breaker ?? "", /as failed and LND as settled/);
   await harness.end();
 });
+
+Deno.test("a node that lists its payments no more pays nothing until it does again", async () => {
+  const { harness, point, instance, rogue } = await scene({ settings: noPause });
+  await harness.run(12_000);
+  let fails = true;
+  instance.tamper = async (_node, call, real) =>
+    call.method === "listPayments" && fails ? refusal("listPayments") : await real();
+  await harness.run(12_000);
+  assert.match(instance.told("warning").at(-1)!.message, /the database is locked.*Nothing is paid from it before that/);
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "busy");
+  assert.deepEqual(instance.reasons("request-refused"), ["starting"]);
+  fails = false;
+  await harness.run(60_000);
+  assert.equal(await rogue.answer(rogue.request(point, 50_000)), "paid");
+  await harness.end();
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
+import type { BalanceSettings } from "../../lib/config/config.ts";
 import { msat, sat } from "../../lib/domain/amounts.ts";
 import { parsePaymentHash, parseShortChannelId } from "../../lib/domain/ids.ts";
 import type { PaymentStatus } from "../../lib/domain/payment.ts";
@@ -204,3 +205,96 @@ for (
     });
   }
 }
+
+/** A peer with a node and a channel of its own beside Mallory, and rebalances whose payees let them hang. */
+async function twoPeers(settings: Partial<BalanceSettings> = {}) {
+  const harness = new Harness(5);
+  const [alice, mallory, friend, other] = ["alice", "mallory", "friend", "other"].map((alias) => harness.node(alias));
+  const instance = harness.instance({ nodes: [alice!], settings: { minTimeBetweenPaymentsMs: 0, ...settings } });
+  const peers = [new Rogue(harness, mallory!), new Rogue(harness, friend!, "e".repeat(64))] as const;
+  const points = peers.map(({ node }) => harness.channel(alice!, node, 1_000_000, 100_000));
+  harness.channel(alice!, other!, 1_000_000, 500_000);
+  await harness.runUntil(() => peers.every((peer) => peer.isConnected), 1_000);
+  for (const peer of peers) peer.hello();
+  await harness.run(12_000);
+  const preimages = ["5b", "5c"].map((byte) => byte.repeat(32));
+  const memo = "tightrope rebalance 800x1x0 0123456789abcdef";
+
+  const ask = (index: 0 | 1, held: boolean) => {
+    const [peer, channelPoint] = [peers[index], points[index]!];
+    const requestId = peer.requestId();
+    const tag = invoiceTag({ sessionId: peer.sessionId!, requestId, channelPoint, tokens: sat(20_000) });
+    const made = harness.network.run((network) =>
+      network.addInvoice(peer.node, {
+        ...{ valueMsat: msat(20_000_000), expirySec: 3_600 },
+        memo: formatMemo(network.channel(peer.node, channelPoint)!.chanId, tag),
+        ...(held ? { hash: bytesToHex(sha256(hexToBytes(preimages[index]!))) } : {}),
+      })
+    );
+    assert.ok(!isRefusal(made));
+    peer.request(channelPoint, 20_000, { requestId, invoice: made.paymentRequest });
+    return { requestId, paymentHash: made.paymentHash };
+  };
+  /** The payee cancels what hangs, and our wallet pays another invoice with the same hash. */
+  const replace = async (index: 0 | 1) => {
+    const paymentHash = parsePaymentHash(bytesToHex(sha256(hexToBytes(preimages[index]!))))!;
+    harness.network.run((network) => network.cancelInvoice(peers[index].node, paymentHash));
+    await harness.run(300);
+    harness.network.run((network) => {
+      const withdrawal = network.addInvoice(other!, { valueMsat: msat(70_000_000), memo, preimage: preimages[index]! });
+      assert.ok(!isRefusal(withdrawal));
+      return network.sendPayment(alice!, { paymentRequest: withdrawal.paymentRequest, timeoutSec: 30 });
+    });
+    await harness.run(300);
+    assert.equal(harness.network.payment(alice!, paymentHash)?.status, "SUCCEEDED");
+  };
+  instance.tamper = async (_node, call, real) => {
+    if (call.method !== "pay") return await real();
+    void real();
+    return { ok: true, method: "pay", value: { kind: "unknown", detail: "the updates were lost" } };
+  };
+  return { harness, other: other!, instance, peers, ask, replace };
+}
+
+Deno.test("two payments that hang and whose hashes our wallet pays are both read again from the older one on", async () => {
+  const { harness, other, instance, ask, replace } = await twoPeers();
+  ask(0, true);
+  await harness.run(400_000);
+  await replace(0);
+  ask(1, true);
+  await harness.run(1_000);
+  await instance.crash();
+  await replace(1);
+  instance.start();
+  await harness.run(60_000);
+  assert.deepEqual(instance.story.filter((line) => !/intent|unknown/.test(line)).toSorted(), [
+    ...["payer failed 20000", "payer failed 20000"],
+    ...["payer foreign 70000", "payer foreign 70000"],
+  ]);
+  assert.equal(instance.state.ledger.positions.get(other), 140_000n);
+  await harness.end();
+});
+
+Deno.test("nothing is paid between the end of a payment whose hash our wallet has paid and the look at that one", async () => {
+  const { harness, instance, peers: [, friend], ask, replace } = await twoPeers({ maxAmountPerPeriodSat: sat(75_000) });
+  const { paymentHash } = ask(0, true);
+  await harness.run(400_000);
+  await replace(0);
+  const later = (ms: number) => new Promise<void>((resolve) => harness.after(ms, resolve));
+  let request: ReturnType<typeof ask> | undefined;
+  instance.tamper = async (_node, call, real) => {
+    if (call.method === "trackPayment" && call.args[0] === paymentHash) {
+      request ??= ask(1, false);
+      await later(20);
+    }
+    // The list that the request waits for begins before the payment ends, that of the poll after it.
+    if (call.method === "listChannels") await later(100);
+    return await real();
+  };
+  await harness.runUntil(() => request !== undefined, 70_000);
+  assert.equal(await friend.answer(request!.requestId), "busy");
+  await harness.run(12_000);
+  assert.equal(await friend.answer(ask(1, false).requestId), "limit");
+  assert.equal(instance.story.at(-1), "payer foreign 70000");
+  await harness.end();
+});
