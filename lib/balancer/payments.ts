@@ -341,19 +341,22 @@ function endForeign(step: Step, payment: Payment, entry: LedgerPayment, amountSa
 }
 
 function noteFailure(step: Step, peer: NodePubkey): void {
-  const failures = (step.state.troubles.get(peer)?.failures ?? 0) + 1;
+  const { failures: before = 0, told = false } = step.state.troubles.get(peer) ?? {};
+  const failures = before + 1;
   const over = failures - toleratedFailures + 1;
   const untilMs = over < 1 ? step.now.atMs : step.now.atMs + backOffMs(step, over, 60_000, 3_600_000);
-  step.state.troubles.set(peer, { failures, untilMs });
+  step.state.troubles.set(peer, { failures, untilMs, told });
 }
 
 /** Once, when paying to a node begins to rest. */
 function tellRest(step: Step, peer: NodePubkey): void {
-  if (step.state.troubles.get(peer)?.failures !== toleratedFailures) return;
+  const trouble = step.state.troubles.get(peer);
+  if (trouble === undefined || trouble.told || trouble.failures < toleratedFailures) return;
+  trouble.told = true;
   tell(step, {
     kind: "warning",
     level: "warn",
-    message: `${toleratedFailures} payments to ${nameOf(step.state, peer)} failed in a row: paying to it rests for a ` +
+    message: `${trouble.failures} payments to ${nameOf(step.state, peer)} failed in a row: paying to it rests for a ` +
       "minute, then longer",
     peer,
   });

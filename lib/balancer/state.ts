@@ -81,8 +81,8 @@ export interface BalancerState {
   readonly suspects: Map<PaymentHash, Suspect>;
   /** What is said of accounts between a node of ours and another operator's, by `pairKey(ours, theirs)`. */
   readonly accountPairs: Map<string, Pair>;
-  /** Remote nodes to which payments fail. */
-  readonly troubles: Map<NodePubkey, { failures: number; untilMs: number }>;
+  /** Remote nodes to which payments fail, in a row; `told`: that paying to it rests. */
+  readonly troubles: Map<NodePubkey, { failures: number; untilMs: number; told: boolean }>;
   /** When to tell that nobody was found; undefined once somebody was, or it was told. */
   nobodyFoundAtMs: number | undefined;
   /** Settings that are for nothing of ours were looked for. */

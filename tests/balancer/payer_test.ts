@@ -482,6 +482,39 @@ Deno.test("three failures in a row rest paying to that node, and the operator is
   await harness.end();
 });
 
+Deno.test("that paying to a node rests is told once, whatever ends at the same time or wasn't sent", async () => {
+  const { harness, alice, point, instance, rogue } = await scene({ settings: noPause });
+  const parallel = harness.channel(alice, rogue.node, 1_003_470, 100_000);
+  await harness.run(11_000);
+  const fail = (channelPoint: ChannelPoint) => {
+    const id = rogue.request(channelPoint, 10_000);
+    const { paymentHash } = harness.network.invoices(rogue.node).at(-1)!;
+    harness.network.run((network) => network.cancelInvoice(rogue.node, paymentHash));
+    return id;
+  };
+  const rests = () => instance.told("warning").filter(({ message }) => message.includes("failed in a row")).length;
+  for (let i = 0; i < 2; i++) {
+    assert.equal(await rogue.answer(fail(point)), "failed");
+    await harness.run(6_000);
+  }
+  const last = [fail(point), fail(parallel)];
+  await harness.runUntil(() => instance.told("payment-started").length === 4, 1_000);
+  instance.diskHangs = true;
+  await harness.run(1_000);
+  instance.diskHangs = false;
+  for (const id of last) assert.equal(await rogue.answer(id), "failed");
+  assert.equal(rests(), 1);
+
+  await harness.run(140_000);
+  instance.diskHangs = true;
+  assert.equal(await rogue.answer(rogue.request(point, 10_000)), "unknown");
+  instance.diskHangs = false;
+  await harness.run(1_000);
+  assert.equal(instance.story.at(-1), "payer failed 10000");
+  assert.equal(rests(), 1);
+  await harness.end();
+});
+
 for (
   const [name, settings] of Object.entries({
     maxAmountPerPeriod: { maxAmountPerPeriodSat: sat(150_000), maxAmountPeriodMs: 600_000 },
