@@ -8,7 +8,7 @@ import type { NodePubkey } from "../domain/ids.ts";
 import { type RefuseReason, refuseSentence, toldReason } from "../domain/reasons.ts";
 import { formatSpan } from "../domain/span.ts";
 import type { NodeReply } from "../lightning/node.ts";
-import { decidePayment } from "../policy/payment.ts";
+import { decidePayment, whyUnwilling } from "../policy/payment.ts";
 import { invoiceTag, parseMemo } from "../protocol/memo.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
@@ -148,7 +148,8 @@ function whyNotNow(step: Step, node: NodeState, peer: NodePubkey, side: Side | u
   if (state.draining) return "draining";
   const paused = side === undefined ? wholePause(state) : pausedBy(state, node, side.channel);
   if (paused !== undefined) return paused;
-  const unwilling = side && whyUnwilling(state, node, side);
+  const peerListed = isListed(state, peer);
+  const unwilling = side && whyUnwilling({ peerListed, ...side, settings: settingsOf(state, node, side.channel) });
   if (unwilling !== undefined) return unwilling;
   if (node.cloned) return "cloned";
   if (!node.up) return "node-down";
@@ -157,13 +158,10 @@ function whyNotNow(step: Step, node: NodeState, peer: NodePubkey, side: Side | u
   return whyStopped(step, peer);
 }
 
-/** What our settings say of a side, whatever is asked for. */
-function whyUnwilling(state: BalancerState, node: NodeState, { channel }: Side): RefuseReason | undefined {
+/** Whether the configuration lets us pay a node. */
+function isListed(state: BalancerState, peer: NodePubkey): boolean {
   const { peers } = state.config;
-  const { remotePubkey } = channel;
-  if (peers !== undefined && !isOwn(state, remotePubkey) && !peers.includes(remotePubkey)) return "peer-not-listed";
-  if (!settingsOf(state, node, channel).enabled) return "disabled";
-  return channel.customData ? "custom-channel" : undefined;
+  return peers === undefined || isOwn(state, peer) || peers.includes(peer);
 }
 
 /** A list that is younger than the request, for all that wait: hundreds may come at once, and a list may take a second. */
@@ -249,7 +247,7 @@ function decide(step: Step, request: Request, node: NodeState): void {
     settings: settingsOf(state, node, channel),
     limits: limitsFor(config.limits, targetOf(node, channel)),
     peerProven: hasProven(peer, request.peer),
-    peerListed: ownPeer || config.peers === undefined || config.peers.includes(request.peer),
+    peerListed: isListed(state, request.peer),
     ownPeer,
     // Between two nodes of ours the invoice is of course one of ours.
     hashKnown: ledger.paidHashes.has(invoice.paymentHash) ||

@@ -73,11 +73,20 @@ export function decidePayment(question: PaymentQuestion): PaymentDecision {
 
 type Check = (question: PaymentQuestion) => Extract<PaymentDecision, { kind: "refuse" }> | undefined;
 
-const checkParties: Check = ({ channel, settings, peerProven, peerListed, requestOpen, paymentOpen }) => {
+/** Why nothing is ever paid over a channel, whatever is asked for: what the configuration and the channel's kind say. */
+export function whyUnwilling(
+  { peerListed, settings, channel }: Pick<PaymentQuestion, "peerListed" | "settings" | "channel">,
+): RefuseReason | undefined {
+  if (!peerListed) return "peer-not-listed";
+  if (!settings.enabled) return "disabled";
+  return channel.customData ? "custom-channel" : undefined;
+}
+
+const checkParties: Check = (question) => {
+  const { channel, peerProven, requestOpen, paymentOpen } = question;
   if (!peerProven) return refuse("not-proven");
-  if (!peerListed) return refuse("peer-not-listed");
-  if (!settings.enabled) return refuse("disabled");
-  if (channel.customData) return refuse("custom-channel");
+  const unwilling = whyUnwilling(question);
+  if (unwilling !== undefined) return refuse(unwilling);
   if (requestOpen) return refuse("request-open");
   if (paymentOpen) return refuse("payment-open");
   if (!channel.active) return refuse("inactive");
