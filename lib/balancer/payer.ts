@@ -107,7 +107,6 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     node: node.ref,
     peer: side.channel.remotePubkey,
     message,
-    receivedAtMs: now.atMs,
     answerByMs: now.atMs + answerTimeoutMs,
     quiet,
     listing: false,

@@ -328,7 +328,6 @@ export interface Request {
   readonly node: NodeRef;
   readonly peer: NodePubkey;
   readonly message: PayInvoice;
-  readonly receivedAtMs: number;
   readonly answerByMs: number;
   /** So many were refused on this channel that another refusal is only counted. */
   readonly quiet: boolean;

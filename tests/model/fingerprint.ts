@@ -205,7 +205,6 @@ const request = of<Request>({
   node: skip, // there is one
   peer: skip, // the same
   message: ({ requestId, tokens }, look) => [look.name(requestId), Number(tokens)],
-  receivedAtMs: skip, // nobody looks at it
   answerByMs: due,
   quiet: skip, // what the operator reads
   listing: same,
