@@ -441,7 +441,7 @@ function tellOfNode(step: Step, peer: PeerSession, record: Parameters<typeof tel
   const lastMs = peer.toldAtMs.get(key);
   if (lastMs === undefined ? peer.toldAtMs.size >= maxToldPerSession : step.now.atMs - lastMs < 60_000) {
     // A hello that says something new was looked into like any other: it just isn't told again.
-    if (record.kind !== "message-received") countIgnored(step);
+    if (record.kind !== "message-received") countUntold(step);
     return;
   }
   peer.toldAtMs.set(key, step.now.atMs);

@@ -52,3 +52,18 @@ Deno.test("a peer whose clock is off by more than a minute is told of once", asy
   }
   await harness.end();
 });
+
+Deno.test("a node that comes and goes within a minute is too often to tell, and no flood", async () => {
+  const { harness, mallory, instance, rogue } = await scene();
+  for (let i = 0; i < 2; i++) {
+    rogue.send({ type: "bye", publicKey: mallory });
+    await harness.run(6_000);
+    rogue.hello();
+    await harness.run(6_000);
+  }
+  await harness.run(60_000);
+  assert.deepEqual([instance.told("node-joined").length, instance.told("node-left").length], [1, 1]);
+  const [ignored] = instance.told("requests-ignored");
+  assert.deepEqual([ignored!.details!.requests, ignored!.details!.untold], [0, 3]);
+  await harness.end();
+});
