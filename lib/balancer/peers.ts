@@ -515,13 +515,12 @@ function waitForProofMs({ now }: Step, { proofs }: NodeState): number {
 
 /** Says hello again for each node of which there is something new to say. */
 export function sayAgain(step: Step, peer: PeerSession): void {
-  if (step.state.draining) return;
   for (const node of step.state.nodes) if (node.up) sayHello(step, peer, node);
 }
 
 function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
   const introduction = peer.introductions.get(node.ref);
-  if (introduction?.proof === undefined || node.info?.pubkey !== introduction.pubkey) return;
+  if (introduction?.proof === undefined || node.info?.pubkey !== introduction.pubkey || step.state.draining) return;
   const pauses = pausesToSay(step.state, peer, node);
   const saidPauses = JSON.stringify(pauses);
   if (introduction.saidAlias === node.info.alias && introduction.saidPauses === saidPauses) {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Message } from "../../lib/protocol/messages.ts";
 import { Harness } from "./harness.ts";
 import { scene } from "./payer_scene.ts";
+import { Rogue } from "./rogue.ts";
 
 // What sessions say, as far as it isn't about payments.
 
@@ -65,5 +66,23 @@ Deno.test("a node that comes and goes within a minute is too often to tell, and 
   assert.deepEqual([instance.told("node-joined").length, instance.told("node-left").length], [1, 1]);
   const [ignored] = instance.told("requests-ignored");
   assert.deepEqual([ignored!.details!.requests, ignored!.details!.untold], [0, 3]);
+  await harness.end();
+});
+
+Deno.test("a node whose proof comes only when the program stops isn't introduced any more", async () => {
+  const harness = new Harness();
+  const [alice, mallory] = [harness.node("alice"), harness.node("mallory")];
+  const instance = harness.instance({ nodes: [alice] });
+  const proof = Promise.withResolvers<void>();
+  instance.tamper = async (_node, call, real) => {
+    if (call.method === "signMessage") await proof.promise;
+    return await real();
+  };
+  const rogue = new Rogue(harness, mallory);
+  await harness.run(100);
+  instance.take({ kind: "drain" });
+  proof.resolve();
+  await harness.run(1_000);
+  assert.deepEqual(rogue.received, []);
   await harness.end();
 });
