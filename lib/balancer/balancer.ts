@@ -284,7 +284,7 @@ function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
     case "history":
       return onHistory(step, nodeAt(state, purpose.node), purpose.limit, reply);
     case "proof":
-      onProof(step, purpose.connection, nodeAt(state, purpose.node), reply);
+      onProof(step, purpose, nodeAt(state, purpose.node), reply);
       return sayAccounts(step);
     case "resolve":
       return onResolveTracked(step, purpose.paymentHash, purpose.as, reply);

@@ -23,6 +23,8 @@ import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
 import { channelName, cleanAlias, nameOf } from "./names.ts";
 import { pausesToSay } from "./pauses.ts";
 import {
+  type CallPurpose,
+  type Introduction,
   maxProofs,
   msPerProof,
   nodeByPubkey,
@@ -474,7 +476,8 @@ export function introduce(step: Step, peer: PeerSession, node: NodeState): void 
   if (!isOpen(peer.session) || peer.sessionId === undefined || !node.up || !node.info || step.state.draining) return;
   const { pubkey } = node.info;
   let introduction = peer.introductions.get(node.ref);
-  if (introduction === undefined || introduction.pubkey !== pubkey) {
+  if (introduction?.pubkey !== pubkey) {
+    withdraw(step, peer, introduction);
     introduction = {
       pubkey,
       proof: undefined,
@@ -557,10 +560,16 @@ function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
   }
 }
 
-export function onProof(step: Step, connection: ConnectionId, node: NodeState, reply: NodeReply): void {
+export function onProof(
+  step: Step,
+  { connection, pubkey }: Extract<CallPurpose, { kind: "proof" }>,
+  node: NodeState,
+  reply: NodeReply,
+): void {
   const peer = step.state.peers.get(connection);
   const introduction = peer?.introductions.get(node.ref);
-  if (!peer || !introduction) return;
+  // Another node may answer behind the same socket by now, and signs for itself.
+  if (!peer || introduction?.pubkey !== pubkey) return;
   introduction.signing = false;
   if (reply.ok && reply.method === "signMessage") {
     introduction.proof = reply.value;
@@ -584,10 +593,13 @@ export function onProof(step: Step, connection: ConnectionId, node: NodeState, r
 /** Withdraws our nodes everywhere, so that nobody asks us any more. */
 export function sayBye(step: Step): void {
   for (const peer of step.state.peers.values()) {
-    for (const { pubkey, saidAlias } of peer.introductions.values()) {
-      if (saidAlias !== undefined && peer.via === "swarm") send(step, peer, { type: "bye", publicKey: pubkey });
-    }
+    if (peer.via !== "swarm") continue;
+    for (const introduction of peer.introductions.values()) withdraw(step, peer, introduction);
   }
+}
+
+function withdraw(step: Step, peer: PeerSession, introduction: Introduction | undefined): void {
+  if (introduction?.saidAlias !== undefined) send(step, peer, { type: "bye", publicKey: introduction.pubkey });
 }
 
 function endSession(step: Step, peer: PeerSession, reason: string, handlers: PeerHandlers): void {

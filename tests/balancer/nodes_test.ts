@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import type { NodeInfo } from "../../lib/lightning/node.ts";
+import { nodeProofText, recoverNodePubkey } from "../../lib/protocol/signatures.ts";
 import { Harness } from "./harness.ts";
 import { noPause, scene } from "./payer_scene.ts";
 import { Rogue } from "./rogue.ts";
@@ -36,6 +38,39 @@ Deno.test("of another node behind the same socket nothing is taken as known", as
   assert.deepEqual([node!.sides.size, node!.history.phase, node!.cloned], [1, "read", true], "it came back");
   up(harness.node("ann"));
   assert.deepEqual([node!.sides.size, node!.history.phase, node!.cloned], [0, "unread", false]);
+  await harness.end();
+});
+
+Deno.test("the other instances are told that another node answers behind the same socket, by its own proof", async () => {
+  const { harness, alice, instance, rogue } = await scene();
+  const ann = harness.node("ann");
+  // Alice was to sign for one more session when she went, and her answer comes before Ann's.
+  const answers: (() => void)[] = [];
+  instance.tamper = async (_node, call, real) => {
+    if (call.method !== "signMessage") return await real();
+    const signer = answers.length === 0 ? alice : ann;
+    await new Promise<void>((resolve) => answers.push(resolve));
+    const text = new TextEncoder().encode(call.args[0]);
+    return { ok: true, method: "signMessage", value: harness.network.signMessage(signer, text) };
+  };
+  harness.swarm.sever(instance.swarmKey, "f".repeat(64) as never);
+  harness.swarm.mend(instance.swarmKey, "f".repeat(64) as never);
+  await harness.run(100);
+  instance.take({ kind: "node", node: 0, event: { kind: "up", info: info(ann) } });
+  await harness.run(100);
+  rogue.received.length = 0;
+  for (const answer of answers) {
+    answer();
+    await harness.run(100);
+  }
+  const role = rogue.session!.initiator ? "responder" : "initiator";
+  const text = nodeProofText(ann, bytesToHex(rogue.sessionId!), role);
+  const hellos = rogue.received.filter((message) => message.type === "hello");
+  assert.deepEqual(hellos.map(({ publicKey, proof }) => [publicKey, recoverNodePubkey(text, proof)]), [[ann, ann]]);
+  const tom = harness.node("tom");
+  instance.take({ kind: "node", node: 0, event: { kind: "up", info: info(tom) } });
+  await harness.run(100);
+  assert.deepEqual(rogue.received.filter(({ type }) => type === "bye"), [{ type: "bye", publicKey: ann }]);
   await harness.end();
 });
 
