@@ -18,7 +18,7 @@ import { channelName, nameOf, sats } from "./names.ts";
 import { applyChannels, facts, pollSoon, settingsOf, targetOf } from "./nodes.ts";
 import { isPause, pausedBy, wholePause } from "./pauses.ts";
 import { restingMs, stuckPayment, whyStopped } from "./payments.ts";
-import { countIgnored, hasProven, peerName } from "./peers.ts";
+import { countIgnored, hasProven, peerName, repeatPauses } from "./peers.ts";
 import {
   type BalancerState,
   isOwn,
@@ -332,13 +332,14 @@ function whyFailed(reply: NodeReply): string {
 function refuse(step: Step, request: Request, reason: RefuseReason, more: Reply = {}, why = ""): void {
   const { state } = step;
   const { message } = request;
+  const node = state.nodes[request.node];
   state.requests.delete(request.id);
   const paused = isPause(reason) ? { paused: true } as const : {};
   answer(step, request.connection, message, { reason: toldReason(reason), ...paused, ...more });
+  if (isPause(reason) && node) repeatPauses(step, request.connection, node);
   // A peer that asks every five seconds for what it doesn't get must not fill the event log.
   if (request.quiet) return countIgnored(step);
-  tellAnswer(step, state.nodes[request.node]?.info?.pubkey, request.peer, message, toldReason(reason));
-  const node = state.nodes[request.node];
+  tellAnswer(step, node?.info?.pubkey, request.peer, message, toldReason(reason));
   const side = node?.sides.get(message.channelPoint);
   if (side) side.refusals.left--;
   tell(step, {

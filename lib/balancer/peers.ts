@@ -521,6 +521,18 @@ export function sayAgain(step: Step, peer: PeerSession): void {
   for (const node of step.state.nodes) if (node.up) sayHello(step, peer, node);
 }
 
+/**
+ * Says a node's pauses once more in a session that asks for what is paused: of a channel that its own node hadn't listed yet
+ * it didn't take them.
+ */
+export function repeatPauses(step: Step, connection: ConnectionId, node: NodeState): void {
+  const peer = step.state.peers.get(connection);
+  const introduction = peer?.introductions.get(node.ref);
+  if (peer === undefined || introduction === undefined) return;
+  introduction.saidPauses = "";
+  sayHello(step, peer, node);
+}
+
 function sayHello(step: Step, peer: PeerSession, node: NodeState): void {
   const introduction = peer.introductions.get(node.ref);
   if (introduction?.proof === undefined || node.info?.pubkey !== introduction.pubkey || step.state.draining) return;

@@ -290,3 +290,27 @@ Deno.test("of more paused channels than a hello may name it names as many as it 
   assert.equal(pausesToSay(a.state, peer!, node!).pausedChannels!.length, 256);
   await harness.end();
 });
+
+Deno.test("a side that hears of a paused channel before its node lists it hears of it again when it asks", async () => {
+  const { harness, bob, first, second, a, b } = scene();
+  harness.network.run((network) => network.stopNode(bob));
+  a.pause({ kind: "channel-point", channelPoint: first });
+  await harness.run(20_000);
+  const list = Promise.withResolvers<void>();
+  b.tamper = async (_node, call, real) => {
+    if (call.method === "listChannels") await list.promise;
+    return await real();
+  };
+  harness.network.run((network) => network.startNode(bob));
+  await harness.run(10_000);
+  list.resolve();
+  await harness.run(20_000);
+  assert.equal(harness.share(bob, second), 0.5);
+  assert.equal(reasonOf(b, bob, first), "peer-paused");
+  await harness.run(3_600_000);
+  assert.deepEqual(a.reasons("request-refused"), ["channel-paused"], "it asks no more");
+  a.resume();
+  await harness.run(20_000);
+  assert.equal(harness.share(bob, first), 0.5);
+  await harness.end();
+});
