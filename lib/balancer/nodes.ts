@@ -248,6 +248,11 @@ function tellShared(step: Step, node: NodeState, side: Side, shared: boolean, wh
   if (!isTold) countUntold(step);
 }
 
+/** Whether the channels of every node of ours are known now; one that is left out has none of its own. */
+export function allListed({ nodes }: BalancerState): boolean {
+  return nodes.every(({ listed, leftOut }) => listed || leftOut);
+}
+
 /** What an event about one side of a channel names. */
 export function facts(node: NodeState, { channel }: Side) {
   return {

@@ -1,5 +1,5 @@
 import { type Pause, sameScope, scopeName } from "../audit/pause.ts";
-import { hint } from "./nodes.ts";
+import { allListed, hint } from "./nodes.ts";
 import { isMatched } from "./pauses.ts";
 import { sayAgain } from "./peers.ts";
 import { note, type Step, tell } from "./step.ts";
@@ -76,7 +76,8 @@ function tellPause(step: Step, pause: Pause): void {
       : `Paused ${scopeName(scope)}: nothing is asked for and nothing is paid over it`,
     reason: everything ? "paused" : scope.kind === "node" || scope.kind === "alias" ? "node-paused" : "channel-paused",
   });
-  if (step.state.nodes.every(({ listed }) => listed)) tellIfUnmatched(step, pause);
+  if (allListed(step.state)) tellIfUnmatched(step, pause);
+  else step.state.unmatchedTold = false;
 }
 
 /** A pause with a mistyped name pauses nothing, and its operator believes otherwise. */

@@ -85,7 +85,7 @@ export interface BalancerState {
   readonly troubles: Map<NodePubkey, { failures: number; untilMs: number; told: boolean }>;
   /** When to tell that nobody was found; undefined once somebody was, or it was told. */
   nobodyFoundAtMs: number | undefined;
-  /** Settings that are for nothing of ours were looked for. */
+  /** Settings and pauses that are for nothing of ours were looked for. */
   unmatchedTold: boolean;
   /** What is counted instead of being told one by one. */
   readonly ignored: {

@@ -1,17 +1,19 @@
 import type { SettingsId } from "../config/config.ts";
 import { channelIds } from "../domain/channel.ts";
 import { formatShortChannelId } from "../domain/ids.ts";
+import { allListed } from "./nodes.ts";
 import { tellIfUnmatched } from "./pause_commands.ts";
 import type { BalancerState } from "./state.ts";
 import { type Step, tell } from "./step.ts";
 
 /**
  * Warns of settings and pauses that are for no node or channel of ours, and of two groups that are for one channel: once, as
- * soon as every node has told its channels, and again when a node comes up under another name or is another one.
+ * soon as every node has told its channels, and again when a node comes up under another name or is another one, or a pause
+ * came while a node was down.
  */
 export function tellUnmatchedSettings(step: Step): void {
   const { state } = step;
-  if (state.unmatchedTold || state.nodes.some((node) => !node.listed)) return;
+  if (state.unmatchedTold || !allListed(state)) return;
   state.unmatchedTold = true;
   for (const pause of state.pauses) tellIfUnmatched(step, pause);
   for (const { id } of state.config.limits.idSettings) {

@@ -291,6 +291,22 @@ Deno.test("of more paused channels than a hello may name it names as many as it 
   await harness.end();
 });
 
+Deno.test("a pause over nothing that comes while a node of ours is down is told of when the node has listed its channels", async () => {
+  const { harness, alice, a } = scene(true);
+  await harness.run(20_000);
+  harness.network.run((network) => network.stopNode(alice));
+  await harness.run(20_000);
+  a.pause({ kind: "alias", alias: "alise" });
+  await harness.run(20_000);
+  const warnings = () => a.told("warning").filter(({ message }) => message.includes("over nothing"));
+  assert.deepEqual(warnings(), [], "it may be that node's");
+  harness.network.run((network) => network.startNode(alice));
+  await harness.run(20_000);
+  assert.match(warnings()[0]!.message, /^The pause of node alise is over nothing/);
+  assert.equal(warnings().length, 1);
+  await harness.end();
+});
+
 Deno.test("a side that hears of a paused channel before its node lists it hears of it again when it asks", async () => {
   const { harness, bob, first, second, a, b } = scene();
   harness.network.run((network) => network.stopNode(bob));

@@ -66,3 +66,15 @@ Deno.test("two groups of settings for one channel, by two of its ids, are told",
   for (const id of [first!, second!]) assert.ok(told[0]!.message.includes(formatShortChannelId(id)), told[0]!.message);
   await harness.end();
 });
+
+Deno.test("a node that is configured twice keeps no warning back", async () => {
+  const harness = new Harness();
+  const alice = harness.node("alice");
+  const id = { kind: "alias", alias: "alise" } as const;
+  const instance = harness.instance({ nodes: [alice, alice], limits: { idSettings: [{ id, settings: {} }] } });
+  await harness.run(1_000);
+  instance.pause({ kind: "alias", alias: "alyce" });
+  const told = instance.told("warning").map(({ message }) => message).join(" ");
+  assert.match(told, /The settings for "alise" .* The pause of node alyce is over nothing/);
+  await harness.end();
+});
