@@ -2,13 +2,19 @@ import { formatSat, type Sat } from "../domain/amounts.ts";
 import { type ChannelSnapshot } from "../domain/channel.ts";
 import { formatShortChannelId, type NodePubkey } from "../domain/ids.ts";
 import type { BalanceSettings } from "../config/config.ts";
+import { cleanText } from "../protocol/message_codec.ts";
 import { askingSat, formatShare, shareOf, totalSat } from "../policy/share.ts";
 import { type BalancerState, nodeByPubkey } from "./state.ts";
 
 /** `bob (03ab12cd…)`: an alias is anybody's word, the key isn't. */
 export function nameOf(state: BalancerState, pubkey: NodePubkey): string {
+  return nameBy(aliasOf(state, pubkey), pubkey);
+}
+
+/** The same by an alias that isn't known yet. */
+export function nameBy(alias: string, pubkey: NodePubkey): string {
   const short = `${pubkey.slice(0, 8)}…`;
-  const shown = cleanAlias(aliasOf(state, pubkey));
+  const shown = cleanAlias(alias);
   return shown === "" ? short : `${shown} (${short})`;
 }
 
@@ -25,8 +31,7 @@ export function aliasOf(state: BalancerState, pubkey: NodePubkey): string {
 
 /** An alias without control characters, and short. */
 export function cleanAlias(alias: string): string {
-  // deno-lint-ignore no-control-regex -- control characters are what is taken out
-  return alias.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, "").slice(0, 40).trim();
+  return cleanText(alias, 40);
 }
 
 export function channelName(channel: ChannelSnapshot): string {

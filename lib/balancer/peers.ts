@@ -20,7 +20,7 @@ import {
 } from "../protocol/session.ts";
 import { nodeProofText, recoverNodePubkey, type SessionRole } from "../protocol/signatures.ts";
 import type { ConnectionId, TransportEvent } from "../swarm/transport.ts";
-import { channelName, cleanAlias, nameOf } from "./names.ts";
+import { channelName, cleanAlias, nameBy, nameOf } from "./names.ts";
 import { pausesToSay } from "./pauses.ts";
 import {
   type CallPurpose,
@@ -317,7 +317,7 @@ function receiveHello(step: Step, peer: PeerSession, hello: Hello, handlers: Pee
   }
   peer.helloAtMs.set(publicKey, now.atMs);
   const alias = cleanAlias(hello.alias);
-  const shown = alias === "" ? `${publicKey.slice(0, 8)}…` : `${alias} (${publicKey.slice(0, 8)}…)`;
+  const shown = nameBy(alias, publicKey);
   const refuse = (why: string) => {
     tellOfNode(step, peer, {
       kind: "warning",

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { nameOf } from "../../lib/balancer/names.ts";
 import { Harness } from "./harness.ts";
+import { scene } from "./payer_scene.ts";
 
 Deno.test("a node that has left goes by its name until the next start, and after it as its statement is signed", async () => {
   const harness = new Harness();
@@ -17,5 +19,20 @@ Deno.test("a node that has left goes by its name until the next start, and after
   await a.restart();
   await harness.run(1_000);
   assert.equal(a.view.positions[0]!.alias, "bob");
+  await harness.end();
+});
+
+Deno.test("a node's alias is cut between characters, and steers no screen", async () => {
+  const { harness, mallory, instance, rogue } = await scene();
+  const names = [["\u{1f9d7}".repeat(60), "\u{1f9d7}".repeat(40)], [
+    "\u001b[2J\u202egn\u2066i\u00adk",
+    "[2Jgnik",
+  ]] as const;
+  for (const [alias, shown] of names) {
+    await harness.run(6_000);
+    rogue.hello({ alias });
+    await harness.run(100);
+    assert.equal(nameOf(instance.state, mallory), `${shown} (${mallory.slice(0, 8)}…)`);
+  }
   await harness.end();
 });
