@@ -3,10 +3,10 @@ import { clockToleranceMs, type ForeignRecord } from "../audit/record.ts";
 import { addSat, msatToSatCeil, satToMsat } from "../domain/amounts.ts";
 import { channelIds } from "../domain/channel.ts";
 import { invariant } from "../domain/errors.ts";
-import { parseShortChannelId, type PaymentHash } from "../domain/ids.ts";
-import { isDirect, type PaymentStatus, type PaymentSummary } from "../domain/payment.ts";
+import type { NodePubkey, PaymentHash } from "../domain/ids.ts";
+import { type Hop, isDirect, type PaymentStatus, type PaymentSummary } from "../domain/payment.ts";
 import type { NodeReply } from "../lightning/node.ts";
-import { memoPrefix, parseMemo } from "../protocol/memo.ts";
+import { memoPrefix } from "../protocol/memo.ts";
 import { tripBreaker } from "./breaker.ts";
 import { nameOf, sats } from "./names.ts";
 import { nodeName } from "./nodes.ts";
@@ -290,7 +290,7 @@ function addForeign(
   const amountSat = msatToSatCeil(payment.amountMsat);
   if (destination === undefined || amountSat <= 0n || !node.info) return;
   markBlank(step, true);
-  const side = channelOf(node, payment);
+  const side = channelOf(node, destination, status);
   const rebuilding = isRebuilding(state, node);
   if (rebuilding) node.history.missing.count++;
   if (rebuilding) node.history.missing.amountSat = addSat(node.history.missing.amountSat, amountSat);
@@ -326,12 +326,16 @@ function addForeign(
   if (record.pending && entry) resumePayment(step, entry, payment.index);
 }
 
-/** The channel that the memo names, if it is one with the payee. */
-function channelOf(node: NodeState, { memo, destination }: PaymentSummary): Side | undefined {
-  const named = parseShortChannelId(parseMemo(memo)?.channelIdText);
-  if (named === undefined) return undefined;
+/**
+ * The channel with the payee that the payment went over, as LND tells. What the memo names is the payee's word, and would
+ * have a payment count for another channel; without a channel it counts for each of theirs.
+ */
+function channelOf(node: NodeState, destination: NodePubkey, status: PaymentStatus): Side | undefined {
+  if ((status.kind !== "settled" && status.kind !== "in-flight") || status.routes.length === 0) return undefined;
   for (const side of node.sides.values()) {
-    if (side.channel.remotePubkey === destination && channelIds(side.channel).includes(named)) return side;
+    const ids = channelIds(side.channel);
+    const isOver = ([hop]: readonly Hop[]) => hop !== undefined && ids.includes(hop.channelId);
+    if (side.channel.remotePubkey === destination && status.routes.every(isOver)) return side;
   }
   return undefined;
 }

@@ -9,7 +9,7 @@ import { type RefuseReason, refuseSentence, toldReason } from "../domain/reasons
 import { formatSpan } from "../domain/span.ts";
 import type { NodeReply } from "../lightning/node.ts";
 import { decidePayment, whyUnwilling } from "../policy/payment.ts";
-import { invoiceTag, parseMemo } from "../protocol/memo.ts";
+import { invoiceTag, memoTag } from "../protocol/memo.ts";
 import type { PayInvoice } from "../protocol/messages.ts";
 import { answer, type Reply, tellAnswer } from "./answers.ts";
 import { evenWallMsOf } from "./clocks.ts";
@@ -239,7 +239,7 @@ function decide(step: Step, request: Request, node: NodeState): void {
   const decision = decidePayment({
     tokensSat: tokens,
     invoice,
-    memoTag: parseMemo(invoice.memo)?.tag,
+    memoTag: memoTag(invoice.memo),
     expectedTag: invoiceTag({ sessionId: peer.sessionIdBytes, requestId, channelPoint, tokens }),
     channel,
     node: own,

@@ -42,8 +42,8 @@ export type PaymentStatus =
   }
   /** Ended; nothing was paid. */
   | { readonly kind: "failed"; readonly index: bigint; readonly failure: PaymentFailure }
-  /** Under way. Also every status that we don't know. */
-  | { readonly kind: "in-flight"; readonly index: bigint }
+  /** Under way. Also every status that we don't know. `routes`: the hops of every HTLC that is out; none before the first. */
+  | { readonly kind: "in-flight"; readonly index: bigint; readonly routes: readonly (readonly Hop[])[] }
   /** The node knows no such payment. No proof yet that it never will: it may still be working through a lost request. */
   | { readonly kind: "not-found" };
 

@@ -30,8 +30,7 @@ export function formatMemo(channelId: ShortChannelId, tag: string): string {
   return `${memoPrefix}${formatShortChannelId(channelId)} ${tag}`;
 }
 
-/** Reads a whole memo; undefined if it isn't exactly one of ours. */
-export function parseMemo(memo: string): { readonly channelIdText: string; readonly tag: string } | undefined {
-  const match = /^tightrope rebalance ([0-9a-zA-Z:]{1,32}) ([0-9a-f]{16})$/.exec(memo);
-  return match ? { channelIdText: match[1]!, tag: match[2]! } : undefined;
+/** The tag of a whole memo; undefined if it isn't exactly one of ours. */
+export function memoTag(memo: string): string | undefined {
+  return /^tightrope rebalance [0-9a-zA-Z:]{1,32} ([0-9a-f]{16})$/.exec(memo)?.[1];
 }

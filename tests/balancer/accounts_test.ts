@@ -175,7 +175,7 @@ Deno.test("a payment under way is no difference", async () => {
     const reply = await real();
     if (call.method === "pay") return await new Promise(() => {});
     return call.method === "trackPayment" && a.state.payments.has(call.args[0])
-      ? { ok: true, method: "trackPayment", value: { kind: "in-flight", index: 1n } }
+      ? { ok: true, method: "trackPayment", value: { kind: "in-flight", index: 1n, routes: [] } }
       : reply;
   };
   harness.shift(point, bob, harness.localSat(bob, point) - 200_000);

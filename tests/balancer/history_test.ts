@@ -9,13 +9,19 @@ import { noPause, type Scene, scene } from "./payer_scene.ts";
 
 // What a node lists as its payments, beside what the log says.
 
-/** Alice's node pays Mallory without our log knowing, for a rebalance of the channel that the memo names. */
-function payBehindTheLog({ harness, alice, mallory }: Scene, channelId: ShortChannelId, amountMsat: number): void {
+/** Alice's node pays Mallory over that channel without our log knowing, for an invoice whose memo names a channel. */
+function payBehindTheLog(
+  { harness, alice, mallory }: Scene,
+  channelId: ShortChannelId,
+  amountMsat: number,
+  named = channelId,
+): void {
   harness.network.run((network) => {
-    const memo = formatMemo(channelId, "0123456789abcdef");
+    const memo = formatMemo(named, "0123456789abcdef");
     const invoice = network.addInvoice(mallory, { valueMsat: msat(amountMsat), memo });
     assert.ok(!isRefusal(invoice));
-    assert.ok(!isRefusal(network.sendPayment(alice, { paymentRequest: invoice.paymentRequest, timeoutSec: 30 })));
+    const request = { paymentRequest: invoice.paymentRequest, timeoutSec: 30, outgoingChanIds: [channelId] };
+    assert.ok(!isRefusal(network.sendPayment(alice, request)));
   });
 }
 
@@ -23,21 +29,38 @@ const refusal = (method: "listPayments" | "trackPayment"): NodeReply => ({
   ...{ ok: false, method, kind: "unavailable", message: "the database is locked", remedy: "Wait" },
 });
 
-Deno.test("a foreign payment is of the channel that its memo names, if that is one with its payee", async () => {
-  const all = await scene();
-  const { harness, alice, point, instance } = all;
-  const carol = harness.node("carol");
-  const parallel = harness.channel(alice, all.mallory, 1_003_470, 100_000);
-  const carols = harness.channel(alice, carol, 1_003_470, 100_000);
+Deno.test("a foreign payment is of the channel that it goes over, whatever its memo names, and of all while LND names none", async () => {
+  const all = await scene({ settings: { minTimeBetweenPaymentsMs: 300_000 } });
+  const { harness, alice, mallory, point, instance, rogue } = all;
+  const parallel = harness.channel(alice, mallory, 1_003_470, 100_000);
   const idOf = (channel: typeof point) => harness.network.channel(alice, channel)!.chanId;
   await harness.run(11_000);
-  for (const id of [idOf(parallel), idOf(point), idOf(carols), "77" as ShortChannelId]) {
-    payBehindTheLog(all, id, 20_000_000);
+  for (const [frozen, restarts] of [[false, false], [true, false], [false, true]]) {
+    if (frozen) harness.network.run((network) => network.freezeNode(mallory));
+    if (restarts) await instance.crash();
+    payBehindTheLog(all, idOf(point), 20_000_000, idOf(parallel));
     await harness.run(1_000);
+    if (restarts) instance.start();
+    await harness.run(12_000);
+    if (restarts) rogue.hello();
+    await harness.run(12_000);
+    const record = instance.disk.at(-1)!;
+    assert.deepEqual([record.kind, record.channelPoint], ["foreign", point]);
+    if (frozen) harness.network.run((network) => network.thawNode(mallory));
+    await harness.run(70_000);
+    assert.equal(await rogue.answer(rogue.request(point, 50_000)), "limit");
+    assert.equal(await rogue.answer(rogue.request(parallel, 50_000)), "paid");
+    await harness.run(300_000);
   }
+  instance.tamper = async (_node, _call, real) => {
+    const reply = await real();
+    if (!reply.ok || reply.method !== "listPayments") return reply;
+    return { ...reply, value: reply.value.map((one) => ({ ...one, status: { ...one.status, routes: [] } })) };
+  };
+  payBehindTheLog(all, idOf(point), 20_000_000, idOf(parallel));
   await harness.run(12_000);
-  const points = new Map(instance.disk.map(({ paymentHash, channelPoint }) => [paymentHash, channelPoint]));
-  assert.deepEqual([...points.values()], [parallel, point, undefined, undefined]);
+  assert.equal(instance.disk.at(-1)!.channelPoint, undefined);
+  for (const channel of [point, parallel]) assert.equal(await rogue.answer(rogue.request(channel, 50_000)), "limit");
   await harness.end();
 });
 

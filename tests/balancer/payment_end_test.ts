@@ -64,7 +64,7 @@ Deno.test("a clock that jumps behind an invoice's end doesn't free a payment of 
 Deno.test("a payment that hangs for an hour is looked up once a minute in the end", async () => {
   const all = await scene();
   const { harness, instance, rogue, point } = all;
-  says(all, lost, () => trackedAs({ kind: "in-flight", index: 1n }));
+  says(all, lost, () => trackedAs({ kind: "in-flight", index: 1n, routes: [] }));
   rogue.request(point, 50_000);
   await harness.run(3_600_000);
   const looks = instance.effects.filter((effect) => effect.kind === "call" && effect.call.method === "trackPayment");
@@ -145,7 +145,7 @@ Deno.test("a foreign payment is somebody else's: its fee trips no breaker and is
       assert.ok(!isRefusal(invoice));
       return network.sendPayment(alice, { paymentRequest: invoice.paymentRequest, timeoutSec: 30 });
     });
-    let end: PaymentStatus = { kind: "in-flight", index: 1n };
+    let end: PaymentStatus = { kind: "in-flight", index: 1n, routes: [] };
     says(all, undefined, () => trackedAs(end));
     await harness.run(12_000);
     assert.deepEqual(instance.story, ["payer foreign 30000"]);

@@ -44,7 +44,7 @@ const settled: PaymentStatus = {
 
 Deno.test("resolve: LND is asked first, and what it knows stands", async () => {
   const cases: [Said, settled: string, failed: string][] = [
-    [{ kind: "in-flight", index: 1n }, "LND says that it is under way:", "LND says that it is under way:"],
+    [{ kind: "in-flight", index: 1n, routes: [] }, "LND says that it is under way:", "LND says that it is under way:"],
     [{ kind: "not-found" }, "LND knows no such payment", "LND knows no such payment, but"],
   ];
   for (const [said, ...refusals] of cases) {

@@ -97,7 +97,7 @@ for (const held of [false, true]) {
     const channelId = parseShortChannelId("472x2x0")!;
     const routes = [[{ channelId, pubkey: other }, { channelId, pubkey: stranger }]];
     const paid: PaymentStatus = { kind: "settled", index: 900n, amountMsat, feeMsat: msat(5), routes };
-    const lnd: { status: PaymentStatus } = { status: held ? { kind: "in-flight", index: 900n } : paid };
+    const lnd: { status: PaymentStatus } = { status: held ? { kind: "in-flight", index: 900n, routes: [] } : paid };
     instance.tamper = async (_node, call, real) => {
       const reply = await real();
       if (call.method === "listPayments" && reply.ok && reply.method === "listPayments" && call.args[0] < 900n) {

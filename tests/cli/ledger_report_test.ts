@@ -199,7 +199,7 @@ Deno.test("what LND lists with our memo is a rebalance if it was direct, or if t
     [true, 9, settled(hop)],
     [false, 9, settled(hop, hop)],
     [false, 9, { ...settled(hop), feeMsat: msat(1) }],
-    [true, 9, { kind: "in-flight", index: 1n }],
+    [true, 9, { kind: "in-flight", index: 1n, routes: [] }],
     [true, 1, settled(hop, hop)],
     [true, 2, settled(hop, hop)],
     [false, 3, settled(hop, hop)],

@@ -180,7 +180,8 @@ Deno.test("LndNode.pay() is unknown when the node dies with the HTLC out, and tr
   const seen = watched.events.length;
   await server.restart();
   await watched.next("up", seen);
-  assert.deepEqual(await alice.trackPayment(held.paymentHash), { kind: "in-flight", index: 1n });
+  const underWay = await alice.trackPayment(held.paymentHash);
+  assert.ok(underWay.kind === "in-flight" && underWay.index === 1n);
   assert.equal(pair.host.run((network) => network.settleInvoice(pair.bob, preimage)), undefined);
   while ((await alice.trackPayment(held.paymentHash)).kind === "in-flight");
   assert.equal((await alice.trackPayment(held.paymentHash)).kind, "settled");

@@ -207,7 +207,7 @@ export function paymentStatus(payment: ModelPayment): NodeCalls["trackPayment"][
   switch (payment.state) {
     case "in-flight":
     case "claimed":
-      return { kind: "in-flight", index };
+      return { kind: "in-flight", index, routes: [] };
     case "failed":
       return { kind: "failed", index, failure: "incorrect-details" };
     case "settled":

@@ -9,7 +9,7 @@ Deno.test("whyNotResolve() lets nobody overrule what LND knows", () => {
   const table: [LndView, afterExpiryMs: number, settled: boolean, failed: boolean][] = [
     [settled, 0, true, false],
     [{ kind: "failed", index: 1n, failure: "timeout" }, 0, false, true],
-    [{ kind: "in-flight", index: 1n }, 1e9, false, false],
+    [{ kind: "in-flight", index: 1n, routes: [] }, 1e9, false, false],
     [{ kind: "not-found" }, -1, false, false],
     [{ kind: "not-found" }, 59_999, false, false],
     [{ kind: "not-found" }, 60_000, false, true],

@@ -12,7 +12,7 @@ import {
 } from "../../domain/ids.ts";
 import type { DecodedInvoice, InvoiceState, InvoiceStatus } from "../../domain/invoice.ts";
 import { parseNetwork } from "../../domain/network.ts";
-import type { PaymentFailure, PaymentStatus, PaymentSummary } from "../../domain/payment.ts";
+import type { Hop, PaymentFailure, PaymentStatus, PaymentSummary } from "../../domain/payment.ts";
 import { LightningError, type NodeEvent, type NodeInfo } from "../node.ts";
 import { decodeHex, encodeHex } from "./credentials.ts";
 import {
@@ -134,20 +134,25 @@ export function paymentStatus(payment: Payment): Exclude<PaymentStatus, { kind: 
         index,
         amountMsat: msatOf(payment.valueMsat, "a payment"),
         feeMsat: msatOf(payment.feeMsat, "a payment"),
-        routes: payment.htlcs
-          .filter((htlc) => htlc.status === HTLCAttempt_HTLCStatus.SUCCEEDED)
-          .map((htlc) =>
-            (htlc.route?.hops ?? []).map((hop) => ({
-              channelId: channelIdOf(hop.chanId, "a hop"),
-              pubkey: pubkeyOf(hop.pubKey, "a hop"),
-            }))
-          ),
+        routes: routesOf(payment),
       };
     case Payment_PaymentStatus.FAILED:
       return { kind: "failed", index, failure: paymentFailure(payment.failureReason) };
     default:
-      return { kind: "in-flight", index };
+      return { kind: "in-flight", index, routes: routesOf(payment) };
   }
+}
+
+/** Of the HTLCs that are out or have arrived. */
+function routesOf({ htlcs }: Payment): Hop[][] {
+  return htlcs
+    .filter((htlc) => htlc.status !== HTLCAttempt_HTLCStatus.FAILED)
+    .map((htlc) =>
+      (htlc.route?.hops ?? []).map((hop) => ({
+        channelId: channelIdOf(hop.chanId, "a hop"),
+        pubkey: pubkeyOf(hop.pubKey, "a hop"),
+      }))
+    );
 }
 
 function paymentFailure(reason: PaymentFailureReason): PaymentFailure {

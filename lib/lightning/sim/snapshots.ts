@@ -3,7 +3,7 @@ import type { ChannelSnapshot } from "../../domain/channel.ts";
 import { unreachable } from "../../domain/errors.ts";
 import type { ShortChannelId } from "../../domain/ids.ts";
 import type { DecodedInvoice, InvoiceState, InvoiceStatus } from "../../domain/invoice.ts";
-import type { PaymentFailure, PaymentStatus, PaymentSummary } from "../../domain/payment.ts";
+import type { Hop, PaymentFailure, PaymentStatus, PaymentSummary } from "../../domain/payment.ts";
 import type { Bolt11Decoding, Bolt11Invoice } from "../bolt11.ts";
 import type { SimChannel, SimInvoice, SimPayment, SimPaymentFailureReason } from "./model.ts";
 
@@ -83,7 +83,7 @@ export function paymentStatus(payment: SimPayment): Exclude<PaymentStatus, { kin
   const index = payment.paymentIndex;
   switch (payment.status) {
     case "IN_FLIGHT":
-      return { kind: "in-flight", index };
+      return { kind: "in-flight", index, routes: routesOf(payment) };
     case "FAILED":
       return { kind: "failed", index, failure: failures[payment.failureReason] };
     case "SUCCEEDED":
@@ -92,13 +92,17 @@ export function paymentStatus(payment: SimPayment): Exclude<PaymentStatus, { kin
         index,
         amountMsat: payment.valueMsat,
         feeMsat: payment.feeMsat,
-        routes: payment.htlcs.filter((htlc) => htlc.status === "SUCCEEDED").map((htlc) =>
-          htlc.hops.map((hop) => ({ channelId: hop.chanId, pubkey: hop.pubkey }))
-        ),
+        routes: routesOf(payment),
       };
     default:
       return unreachable(payment.status);
   }
+}
+
+function routesOf({ htlcs }: SimPayment): Hop[][] {
+  return htlcs.filter((htlc) => htlc.status !== "FAILED").map((htlc) =>
+    htlc.hops.map((hop) => ({ channelId: hop.chanId, pubkey: hop.pubkey }))
+  );
 }
 
 /** @param decoding of the payment's own invoice; undefined for a payment to a bare hash */
