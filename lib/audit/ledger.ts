@@ -67,6 +67,9 @@ export interface Ledger {
   readonly repairs: { readonly historyFromWallMs: number | undefined; readonly rebuilt: Set<NodePubkey> }[];
 }
 
+/** LND locks an HTLC for 2,016 blocks at most (its `max-cltv-expiry`): two weeks. */
+const longestHtlcMs = 14 * 86_400_000;
+
 /** Why a payment counts as failed of which LND has never heard. */
 export const unknownToLnd = "LND knows no such payment";
 
@@ -84,6 +87,8 @@ export interface LedgerPayment {
   readonly amountSat: Sat;
   /** 0 for a foreign payment: its invoice isn't known. */
   readonly expiresAtWallMs: number;
+  /** When its first record was written: its intent, or the news of a foreign one. */
+  readonly recordedAtWallMs: number;
   /** When it was reserved; monotonic, of this process (negative: before it began). */
   readonly reservedAtMs: number;
   /** When its settlement was recorded; monotonic. Windows count from here. */
@@ -242,6 +247,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
         ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs },
         state: "reserved",
         foreign: false,
+        recordedAtWallMs: record.atWallMs,
         reservedAtMs: atMs,
         settledAtMs: undefined,
         index: undefined,
@@ -258,7 +264,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       payment.state = "settled";
       payment.settledAtMs = atMs;
       ledger.paidHashes.set(record.paymentHash, "settled");
-      noteDoubt(ledger, record);
+      noteDoubt(ledger, record, record.expiresAtWallMs);
       break;
     }
     case "failed": {
@@ -266,7 +272,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       const payment = openPayment(ledger, record);
       ledger.payments.delete(record.paymentHash);
       ledger.paidHashes.set(record.paymentHash, "failed");
-      noteDoubt(ledger, record);
+      noteDoubt(ledger, record, record.expiresAtWallMs);
       if (record.reason !== unknownToLnd) {
         const index = record.paymentIndex ?? payment.index;
         ledger.failures.set(record.paymentHash, { atWallMs: record.atWallMs, index });
@@ -315,14 +321,18 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
   }
 }
 
-/** The node may say one day that it ended otherwise: its list is read again. */
+/**
+ * The node may say one day that it ended otherwise: its list is read again.
+ * @param fromWallMs when the payment was made, or somewhat before or after (the search begins a day earlier)
+ */
 function noteDoubt(
   ledger: Ledger,
-  { node, reason, expiresAtWallMs }: Pick<LedgerInvoice, "node" | "expiresAtWallMs"> & { readonly reason?: string },
+  { node, reason }: { readonly node: NodePubkey; readonly reason?: string },
+  fromWallMs: number,
 ): void {
   if (reason === undefined || !isBlind(reason)) return;
-  const { count = 0, fromWallMs = Infinity } = ledger.doubts.get(node) ?? {};
-  ledger.doubts.set(node, { count: count + 1, fromWallMs: Math.min(fromWallMs, expiresAtWallMs) });
+  const { count = 0, fromWallMs: earliestWallMs = Infinity } = ledger.doubts.get(node) ?? {};
+  ledger.doubts.set(node, { count: count + 1, fromWallMs: Math.min(earliestWallMs, fromWallMs) });
 }
 
 function applyNote(ledger: Ledger, note: NoteRecord): void {
@@ -358,6 +368,8 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
   const known = ledger.payments.get(paymentHash);
   if (known) {
     invariant(known.foreign && known.state === "reserved" && !pending, `foreign payment ${paymentHash} is in the log`);
+    // It was under way when it was seen, for as long as an HTLC may be.
+    noteDoubt(ledger, record, known.recordedAtWallMs - longestHtlcMs);
     if (amountSat === 0n) {
       ledger.payments.delete(paymentHash);
       // Whoever made it may try the same hash again: that would be another payment to count.
@@ -386,6 +398,7 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     foreign: true,
     requestId: undefined,
     expiresAtWallMs: 0,
+    recordedAtWallMs: record.atWallMs,
     reservedAtMs: atMs,
     settledAtMs: pending ? undefined : paidAtMs,
     index: undefined,

@@ -277,6 +277,19 @@ Deno.test("what was resolved blindly is doubted from the first invoice's end on,
   assert.deepEqual([...ledger.failures.keys()], ["01", "02", "03", "04"].map(hash));
 });
 
+Deno.test("a foreign payment that was resolved blindly is doubted from when it may have begun on", () => {
+  const reason = reasonByHand(sayLnd({ kind: "unreachable", why: "gone" }));
+  const seen = { ...foreign("01", { pending: true }), atWallMs: 5_000 };
+  for (const amountSat of [sat(0), seen.amountSat]) {
+    const end = { ...seen, pending: false, amountSat, atWallMs: 9_000, reason };
+    assert.deepEqual([...foldLedger([seen, end], now).doubts], [[alice, {
+      count: 1,
+      fromWallMs: 5_000 - 14 * 86_400_000,
+    }]]);
+  }
+  assert.equal(foldLedger([seen, { ...seen, pending: false }], now).doubts.size, 0);
+});
+
 Deno.test("the even wall clock goes on where the log left it, without what the clock was set by", () => {
   const clock: LogRecord = { kind: "clock", atWallMs: 91_000, jumpMs: 60_000 };
   const ledger = foldLedger([intent("01"), clock], now);

@@ -32,11 +32,7 @@ export async function resolve(command: Extract<Command, { kind: "resolve" }>): P
   const { records, ledger } = await readLedger(config, systemClock.now());
   const paymentHash = wholeHash(records, command.hash);
   const entry = openPayment(ledger, records, paymentHash);
-  const begun = records.find((record) =>
-    !isNote(record) && record.paymentHash === paymentHash && record.role === "payer"
-  );
-  const since = begun!.atWallMs;
-  print(describe(entry, since));
+  print(describe(entry));
   const view = await lndView(config, entry);
   print(`  LND           ${printable(sayView(view))}\n`);
   const question = {
@@ -113,9 +109,10 @@ const notKnown = (hash: string) =>
     "Open payments stand in `tightrope log transactions` as intent or unknown; check the --config too",
   );
 
-function describe(entry: LedgerPayment, sinceWallMs: number): string {
+function describe(entry: LedgerPayment): string {
   const { node, peer, ownPeer, channelId, channelPoint, amountSat, state, foreign, expiresAtWallMs } = entry;
-  const ageMs = Math.max(0, systemClock.now().wallMs - sinceWallMs);
+  const { recordedAtWallMs } = entry;
+  const ageMs = Math.max(0, systemClock.now().wallMs - recordedAtWallMs);
   const channel = channelId === undefined ? "not known" : `${formatShortChannelId(channelId)} (${channelPoint})`;
   return [
     `Payment ${entry.paymentHash}`,
@@ -124,7 +121,7 @@ function describe(entry: LedgerPayment, sinceWallMs: number): string {
     `  to            ${peer}${ownPeer ? " (your own)" : ""}`,
     `  channel       ${channel}`,
     `  state         ${state}${foreign ? ", made by another Tightrope or before the log was lost" : ""}`,
-    `  open since    ${formatTime(sinceWallMs)} UTC, for ${formatAge(ageMs)}`,
+    `  open since    ${formatTime(recordedAtWallMs)} UTC, for ${formatAge(ageMs)}`,
     ...(foreign ? [] : [`  invoice until ${formatTime(expiresAtWallMs)} UTC`]),
     "",
   ].join("\n");
