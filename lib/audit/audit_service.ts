@@ -126,14 +126,20 @@ export class AuditService {
 
 /**
  * Nobody else opens the directory for writing or repairs it while this is held.
- * @throws LogInUseError if somebody does
+ * @throws LogInUseError if somebody does; TightropeError if it can't be used
  */
 export function lockDirectory({ directory, lockFile }: DataPaths): Disposable {
   let file: Deno.FsFile;
   try {
     file = openLockFile(lockFile);
   } catch (error) {
-    throw fileTrouble(`use the data directory "${directory}"`, error) ?? error;
+    const what = `use the data directory "${directory}"`;
+    throw fileTrouble(what, error) ?? new TightropeError(
+      "config",
+      `Cannot ${what}: ${messageOf(error)}`,
+      "Check audit.storage.path: it should name a folder, or none yet",
+      { cause: error },
+    );
   }
   if (file.tryLockSync(true)) return { [Symbol.dispose]: () => unlock(file) };
   file.close();

@@ -431,6 +431,16 @@ Deno.test("a repair beside a running daemon is refused, and one without a data d
   });
 });
 
+Deno.test("a repair where the data directory is a file is no bug of ours", async () => {
+  await inTempFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/data`, "");
+    await assert.rejects(
+      repairLogs(configIn(folder), random, wallMs, true),
+      (error) => error instanceof TightropeError && error.code === "config" && /audit.storage.path/.test(error.remedy),
+    );
+  });
+});
+
 Deno.test("a repair gives up no record that a failing disk keeps it from reading", async () => {
   const { openSync } = Deno;
   for (const name of ["oplog", "tree", "data", "bitfield"]) {
