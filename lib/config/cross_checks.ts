@@ -92,10 +92,13 @@ function checkLogNames(root: SourceNode): Finding[] {
       : byDefault;
   const [events, transactions] = [name("eventLog", "event-log"), name("transactionHistory", "transaction-log")];
   if (events === undefined || transactions === undefined) return [];
-  // Some file systems don't tell upper from lower case.
-  return events.toLowerCase() === transactions.toLowerCase()
-    ? [problem(["audit", "transactionHistory"], "must be another name than eventLog: each log has its own directory")]
-    : [];
+  // Some file systems don't tell upper from lower case. `log.mark` and what a repair makes lie beside `log`.
+  const [one, other] = [`${events}.`.toLowerCase(), `${transactions}.`.toLowerCase()];
+  if (!one.startsWith(other) && !other.startsWith(one)) return [];
+  const message =
+    "must be another name than eventLog, nor one of them the other with an ending: each log has its own " +
+    "directory, and files of ours beside it";
+  return [problem(["audit", "transactionHistory"], message)];
 }
 
 function checkPeers(root: SourceNode): Finding[] {

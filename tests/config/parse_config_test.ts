@@ -255,6 +255,11 @@ const mistakes: readonly { readonly name: string; readonly text: string; readonl
     text: `${smallConfig}audit: {eventLog: Transaction-Log}\n`,
     want: /audit\.transactionHistory must be another name than eventLog/,
   },
+  ...["mark", "new", "ready", "damaged-1"].map((ending) => ({
+    name: `one log where the other one's .${ending} lies`,
+    text: `${smallConfig}audit: {eventLog: log, transactionHistory: Log.${ending}}\n`,
+    want: /audit\.transactionHistory must be another name than eventLog, nor one of them the other with an ending/,
+  })),
   {
     name: "a switch that is neither",
     text: `${smallConfig}requireNodeProof: yes\n`,
