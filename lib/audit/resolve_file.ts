@@ -74,12 +74,12 @@ export function takeResolve(paths: ResolveFile): ResolveRequest | undefined {
   }
 }
 
-/** Empty for a file that can't be read. */
+/** Empty for a file that can't be read, or that its operator takes back just now. */
 function read({ resolveFile }: ResolveFile): string {
   try {
     return Deno.statSync(resolveFile).size > maxBytes ? "" : Deno.readTextFileSync(resolveFile);
   } catch (error) {
-    if (error instanceof Deno.errors.PermissionDenied) return "";
+    if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotFound) return "";
     throw error;
   }
 }

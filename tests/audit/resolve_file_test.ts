@@ -40,6 +40,29 @@ Deno.test("a word that the daemon may not read doesn't end it, and one that root
   });
 });
 
+Deno.test("a word that its operator takes back while the daemon looks at it is none, and doesn't end the daemon", async () => {
+  await inTempFolder((folder) => {
+    const paths = { resolveFile: `${folder}/resolve` };
+    for (const name of ["statSync", "readTextFileSync"] as const) {
+      requestResolve(paths, { paymentHash: hash(1), as: "settled" });
+      const real = Deno[name];
+      let looks = 0;
+      const takingBack = (path: string) => {
+        // The first look only asks whether it is there.
+        if (name === "readTextFileSync" || ++looks === 2) withdrawResolve(paths);
+        return real(path);
+      };
+      Object.assign(Deno, { [name]: takingBack });
+      try {
+        assert.equal(takeResolve(paths), undefined);
+      } finally {
+        Object.assign(Deno, { [name]: real });
+      }
+    }
+    return Promise.resolve();
+  });
+});
+
 Deno.test("what isn't understood is dropped, and changes nothing", async () => {
   await inTempFolder((folder) => {
     const paths = { resolveFile: `${folder}/resolve` };
