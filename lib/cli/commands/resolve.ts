@@ -250,6 +250,8 @@ function notTaken(paths: DataPaths, paymentHash: PaymentHash): TightropeError {
   return new TightropeError(
     "temporary",
     `The running Tightrope did not end the payment ${paymentHash} within ${daemonPatienceMs / 1_000} s`,
-    waiting ? "It didn't look: is it stopped?" : "Its event log says why: tightrope log events",
+    waiting
+      ? "It didn't look: is it stopped?"
+      : "It is still starting, or waits for LND: look at the payment again in a minute, and at `tightrope log events`",
   );
 }
