@@ -1,6 +1,6 @@
 import { type Account, netSat, pairKey, pairTotals, signOf } from "../audit/accounts.ts";
 import { channelPositionSat, type Ledger, totalOutflowSat } from "../audit/ledger.ts";
-import { isNote, type LogRecord, type StatementRecord } from "../audit/record.ts";
+import type { LogRecord, StatementRecord, TransactionRecord } from "../audit/record.ts";
 import type { LimitsConfig } from "../config/config.ts";
 import { limitsFor } from "../config/settings.ts";
 import { addSat, maxSat, minSat, type Sat, sat, subSat } from "../domain/amounts.ts";
@@ -357,14 +357,20 @@ function compareTheirs(ours: Totals, record: StatementRecord | undefined, isOutd
   };
 }
 
-/** The pairs of which a payment comes after the other side's last word. By the order of the log: a clock may have been wrong. */
+/** The pairs of which a payment ended after the other side's last word. By the order of the log: a clock may have been wrong. */
 function outdatedStatements(records: readonly LogRecord[]): Set<string> {
   const outdated = new Set<string>();
   for (const record of records) {
     if (record.kind === "statement") outdated.delete(pairKey(record.peer, record.node));
-    else if (!isNote(record)) outdated.add(pairKey(record.node, record.peer));
+    else if (movesSums(record)) outdated.add(pairKey(record.node, record.peer));
   }
   return outdated;
+}
+
+/** What comes to nothing leaves the sums as they were: the other side says nothing anew then. */
+function movesSums(record: LogRecord): record is TransactionRecord {
+  if (record.kind === "foreign") return !record.pending && record.amountSat > 0n;
+  return record.kind === "settled" || record.kind === "received";
 }
 
 function unique<T>(items: readonly T[]): T[] {

@@ -80,6 +80,14 @@ Deno.test("the other side's word beside the log: agrees, differs, outdated, open
     ["open", [...paid(1, 100), says(0, 90, { openSat: sat(10) })]],
     ["open", [...paid(1, 100), record("invoiced", 2, { amountSat: 30, peer }), says(30, 100)]],
     ["outdated", [...paid(1, 100), says(0, 100), ...paid(3, 7, startWallMs + 120_000)]],
+    ["outdated", [...paid(1, 100), says(0, 100), record("foreign", 4, { amountSat: 7, peer })]],
+    // What came to nothing changes no sum, so that the other side has nothing to say anew.
+    ["differs", [...paid(1, 100), says(0, 90), open, record("failed", 2, { amountSat: 50, peer })]],
+    ["differs", [
+      ...[...paid(1, 100), says(0, 90)],
+      ...[record("invoiced", 2, { amountSat: 30, peer }), record("cancelled", 2, { amountSat: 30, peer })],
+    ]],
+    ["open", [...paid(1, 100), says(0, 90), open]],
     ["forged", [...paid(1, 100), { ...says(0, 90), receivedSat: sat(100) }]],
   ];
   for (const [verdict, records] of table) assert.equal(pairOf(records).theirs.verdict, verdict);
