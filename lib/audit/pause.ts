@@ -78,7 +78,7 @@ export function unreadablePause(why: string): Pause {
   return {
     scope: { kind: "all" },
     by: "unreadable",
-    reason: `the pause file can't be read (${why}), so that everything is paused`,
+    reason: `the pause file can't be read (${why})`,
     sinceWallMs: 0,
   };
 }

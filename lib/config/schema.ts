@@ -117,7 +117,7 @@ const filePath = scalar("the path of a file", (text) => text.trim() === "" || te
   );
 
 const logName = scalar(
-  "a plain name of letters, digits, - and _",
+  "a plain name of letters, digits, dots, - and _",
   (text) => /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/.test(text) ? text : undefined,
 ).transform((text, context): string =>
   reservedDataNames.includes(text.toLowerCase()) ? refuse(context, `can't be ${describe(text)}, a file of ours`) : text

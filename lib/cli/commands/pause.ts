@@ -21,7 +21,7 @@ export async function pause(command: Extract<Command, { kind: "pause" }>): Promi
   const { wallMs } = systemClock.now();
   const { changed, pauses } = addPause(paths, { scope, by: "operator", reason: "", sinceWallMs: wallMs });
   const unreadable = pauses.find(({ by }) => by === "unreadable");
-  if (!changed && unreadable !== undefined) print(`${capitalised(unreadable.reason)} already\n`);
+  if (!changed && unreadable !== undefined) print(`Everything is paused already, since ${unreadable.reason}\n`);
   else if (!changed) print(`${capitalised(subject(scope))} was paused already\n`);
   else if (scope.kind === "all") print("Paused: nothing is asked or paid until resume\n");
   else print(`Paused ${scopeName(scope)}: nothing is asked or paid over it until resume\n`);
@@ -81,9 +81,8 @@ export async function resume(command: Extract<Command, { kind: "resume" }>): Pro
   // Only a running Tightrope knows of clones.
   const unset = "No pause was set. A node that was stopped because of another instance goes on\n";
   if (scope.kind === "all") print(changed ? "Resumed\n" : unset);
-  else {print(
-      `${changed ? `Resumed ${scopeName(scope)}` : `${capitalised(subject(scope))} wasn't paused by that name`}\n`,
-    );}
+  else if (changed) print(`Resumed ${scopeName(scope)}\n`);
+  else print(`${capitalised(subject(scope))} wasn't paused by that name\n`);
   for (const pause of pauses) print(`Still paused: ${stillPaused(pause)}\n`);
   return exitCodes.ok;
 }
