@@ -280,7 +280,7 @@ function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
   const { state } = step;
   switch (purpose.kind) {
     case "poll":
-      return onPolled(step, nodeAt(state, purpose.node), reply, nodeHandlers);
+      return onPolled(step, nodeAt(state, purpose.node), purpose.list, reply, nodeHandlers);
     case "history":
       return onHistory(step, nodeAt(state, purpose.node), purpose.limit, reply);
     case "proof":
@@ -297,7 +297,7 @@ function onReply(step: Step, purpose: CallPurpose, reply: NodeReply): void {
     case "ask-cancel":
       return onCancelled(step, purpose.requestId, reply);
     case "request-channels":
-      return onRequestChannels(step, purpose.ids, nodeAt(state, purpose.node), reply);
+      return onRequestChannels(step, purpose, nodeAt(state, purpose.node), reply);
     case "request-invoice":
       return onRequestInvoice(step, purpose.id, nodeAt(state, purpose.node), reply);
     case "request-hash":

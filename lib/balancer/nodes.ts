@@ -129,17 +129,18 @@ function poll(step: Step, node: NodeState): void {
   node.pollAgain = false;
   node.pollAtMs = undefined;
   node.polledAtMs = step.now.atMs;
-  call(step, node.ref, { method: "listChannels", args: [] }, { kind: "poll", node: node.ref });
+  const list = ++node.lists.asked;
+  call(step, node.ref, { method: "listChannels", args: [] }, { kind: "poll", node: node.ref, list });
 }
 
-export function onPolled(step: Step, node: NodeState, reply: NodeReply, handlers: NodeHandlers): void {
+export function onPolled(step: Step, node: NodeState, list: number, reply: NodeReply, handlers: NodeHandlers): void {
   node.polling = false;
   node.pollTookMs = step.now.atMs - node.polledAtMs;
   if (!node.up) return;
   if (reply.ok && reply.method === "listChannels") {
     if (node.pollFailed) tellListsAgain(step, node);
     node.pollFailed = false;
-    applyChannels(step, node, reply.value);
+    applyChannels(step, node, list, reply.value);
     handlers.listed(step, node);
   } else if (!reply.ok && !node.pollFailed) {
     node.pollFailed = true;
@@ -187,9 +188,11 @@ function unsettledAnywhere(node: NodeState): boolean {
   return node.followUps < 2;
 }
 
-/** Takes a fresh list as the truth about the node's channels. A failed list never gets here. */
-export function applyChannels(step: Step, node: NodeState, channels: readonly ChannelSnapshot[]): void {
+/** Takes a list as the truth about the node's channels, unless a newer one has come. A failed list never gets here. */
+export function applyChannels(step: Step, node: NodeState, list: number, channels: readonly ChannelSnapshot[]): void {
   node.listed = true;
+  if (list < node.lists.taken) return;
+  node.lists.taken = list;
   const points = new Set(channels.map((channel) => channel.channelPoint));
   for (const [point, side] of node.sides) {
     if (points.has(point)) continue;

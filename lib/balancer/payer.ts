@@ -21,6 +21,7 @@ import { restingMs, stuckPayment, whyStopped } from "./payments.ts";
 import { countIgnored, hasProven, peerName, repeatPauses } from "./peers.ts";
 import {
   type BalancerState,
+  type CallPurpose,
   isOwn,
   lacksHistories,
   maxRefusalsTold,
@@ -110,7 +111,7 @@ export function onPayInvoice(step: Step, peer: PeerSession, message: PayInvoice)
     answerByMs: now.atMs + answerTimeoutMs,
     quiet,
     listing: false,
-    channel: undefined,
+    listed: false,
     invoice: undefined,
     isNew: false,
   };
@@ -171,22 +172,27 @@ function listForRequests(step: Step, node: NodeState): void {
   node.listingForRequests = true;
   for (const request of waiting) request.listing = true;
   const ids = waiting.map(({ id }) => id);
-  call(step, node.ref, { method: "listChannels", args: [] }, { kind: "request-channels", ids, node: node.ref });
+  const list = ++node.lists.asked;
+  call(step, node.ref, { method: "listChannels", args: [] }, { kind: "request-channels", ids, node: node.ref, list });
 }
 
-export function onRequestChannels(step: Step, ids: readonly number[], node: NodeState, reply: NodeReply): void {
+export function onRequestChannels(
+  step: Step,
+  { ids, list }: Extract<CallPurpose, { kind: "request-channels" }>,
+  node: NodeState,
+  reply: NodeReply,
+): void {
   const { requests } = step.state;
   node.listingForRequests = false;
   const channels = reply.ok && reply.method === "listChannels" ? reply.value : undefined;
   const waiting = ids.flatMap((id) => requests.get(id) ?? []);
-  if (channels !== undefined && waiting.length > 0) applyChannels(step, node, channels);
-  const fresh = new Map(channels?.map((channel) => [channel.channelPoint, channel]));
+  if (channels !== undefined && waiting.length > 0) applyChannels(step, node, list, channels);
   for (const request of waiting) {
     if (channels === undefined) {
       refuse(step, request, "node-failed", {}, whyFailed(reply));
       continue;
     }
-    request.channel = fresh.get(request.message.channelPoint) ?? "gone";
+    request.listed = true;
     decide(step, request, node);
   }
   listForRequests(step, node);
@@ -219,19 +225,18 @@ export function onRequestHash(step: Step, id: number, node: NodeState, reply: No
   decide(step, request, node);
 }
 
-/** Checks and reservation in one step, on what our own node just said. */
+/** Checks and reservation in one step, on the newest that our own node has said. */
 function decide(step: Step, request: Request, node: NodeState): void {
   const { state, now } = step;
-  const { message, channel, invoice, isNew } = request;
-  if (channel === undefined || invoice === undefined || !isNew) return;
+  const { message, listed, invoice, isNew } = request;
+  if (!listed || invoice === undefined || !isNew) return;
   const side = node.sides.get(message.channelPoint);
   const reason = whyNotNow(step, node, request.peer, side);
   if (reason !== undefined) return refuse(step, request, reason);
   const peer = state.peers.get(request.connection);
   if (peer?.sessionIdBytes === undefined || !node.info) return refuse(step, request, "not-proven");
-  if (channel === "gone" || side === undefined || channel.remotePubkey !== request.peer) {
-    return refuse(step, request, "unknown-channel");
-  }
+  if (side?.channel.remotePubkey !== request.peer) return refuse(step, request, "unknown-channel");
+  const { channel } = side;
   const { ledger, config } = state;
   const own = node.info.pubkey;
   const ownPeer = isOwn(state, request.peer);

@@ -110,6 +110,8 @@ export interface NodeState {
   /** Another instance has proven that it speaks for this node. */
   cloned: boolean;
   readonly sides: Map<ChannelPoint, Side>;
+  /** How many lists of its channels were asked for, and which of them `sides` is: answers may overtake each other. */
+  readonly lists: { asked: number; taken: number };
   /** Its channels were listed since it came up. */
   listed: boolean;
   polling: boolean;
@@ -333,7 +335,8 @@ export interface Request {
   readonly quiet: boolean;
   /** A list that began after it came is under way. */
   listing: boolean;
-  channel: ChannelSnapshot | "gone" | undefined;
+  /** That list has come. */
+  listed: boolean;
   invoice: DecodedInvoice | undefined;
   /** Our node has never tried to pay the invoice's hash. */
   isNew: boolean;
@@ -369,13 +372,18 @@ export interface Payment {
 
 /** Why a call was made: what its answer continues. */
 export type CallPurpose =
-  | { readonly kind: "poll"; readonly node: NodeRef }
+  | { readonly kind: "poll"; readonly node: NodeRef; readonly list: number }
   | { readonly kind: "history"; readonly node: NodeRef; readonly limit: number }
   | { readonly kind: "account"; readonly node: NodeRef; readonly statement: Statement }
   | { readonly kind: "resolve"; readonly paymentHash: PaymentHash; readonly as: "settled" | "failed" }
   | { readonly kind: "proof"; readonly node: NodeRef; readonly connection: ConnectionId; readonly pubkey: NodePubkey }
   | { readonly kind: "ask-invoice" | "ask-lookup" | "ask-cancel"; readonly requestId: RequestId }
-  | { readonly kind: "request-channels"; readonly ids: readonly number[]; readonly node: NodeRef }
+  | {
+    readonly kind: "request-channels";
+    readonly ids: readonly number[];
+    readonly node: NodeRef;
+    readonly list: number;
+  }
   | { readonly kind: "request-invoice" | "request-hash"; readonly id: number; readonly node: NodeRef }
   | { readonly kind: "pay" | "track" | "verify"; readonly paymentHash: PaymentHash };
 
@@ -455,6 +463,7 @@ function createNode(ref: NodeRef): NodeState {
     leftOut: false,
     cloned: false,
     sides: new Map(),
+    lists: { asked: 0, taken: 0 },
     listed: false,
     polling: false,
     pollFailed: false,

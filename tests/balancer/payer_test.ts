@@ -563,3 +563,30 @@ Deno.test("a channel of which we haven't heard may be asked for again a second l
   assert.match(instance.told("requests-ignored")[0]!.message, /: 19$/);
   await harness.end();
 });
+
+for (const overtaken of [false, true]) {
+  Deno.test(`a request is decided on the newest list of channels${overtaken ? ", also if an older one comes after it" : ""}`, async () => {
+    const { harness, alice, point, instance, rogue } = await scene({ settings: noPause });
+    await harness.run(5_000);
+    const later = (delayMs: number, reply: () => Promise<NodeReply>) =>
+      new Promise<NodeReply>((resolve) => harness.after(delayMs, () => resolve(reply())));
+    let lists = 0;
+    instance.tamper = (_node, call, real) => {
+      if (call.method === "trackPayment") return later(overtaken ? 7_000 : 15_000, real);
+      if (call.method !== "listChannels" || ++lists === 2 || !overtaken) return real();
+      const reply = real();
+      return later(6_000, () => reply);
+    };
+    if (overtaken) {
+      await harness.runUntil(() => lists === 1, 10_000);
+      await harness.run(100);
+      harness.shift(point, alice, 420_000);
+    }
+    const id = rogue.request(point, 50_000);
+    await harness.run(1_000);
+    if (!overtaken) harness.shift(point, alice, 420_000);
+    assert.equal(await rogue.answer(id), "balance");
+    assert.deepEqual(instance.story, []);
+    await harness.end();
+  });
+}

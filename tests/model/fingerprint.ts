@@ -112,6 +112,10 @@ const node = of<NodeState>({
   leftOut: same,
   cloned: same,
   sides: eachOf(side),
+  lists: ({ taken }, look, node) => {
+    const asking = look.world.parties.find(({ state }) => state.nodes.includes(node))!.state.calls.values();
+    return [...asking].map((purpose) => "list" in purpose && purpose.list < taken);
+  },
   listed: same,
   polling: same,
   pollFailed: skip, // what the operator reads
@@ -208,7 +212,7 @@ const request = of<Request>({
   answerByMs: due,
   quiet: skip, // what the operator reads
   listing: same,
-  channel: (value) => typeof value === "object" ? [Number(value.localSat), Number(value.unsettledSat)] : same(value),
+  listed: same,
   invoice: (value, look) => look.name(value?.paymentHash),
   isNew: same,
 });

@@ -133,4 +133,33 @@ export const regressions: readonly Regression[] = [
       ],
     },
   },
+  {
+    what: "a request was decided on its own list of channels, though a newer one had come",
+    plan: {
+      seed: 4_103_761_167,
+      nodes: ["bob", "carol"].map((alias) => ({ alias, version: "0.18.5-beta", instance: 0 })),
+      instances: [{ ...plain, base: { ...plain.base, refreshRateMs: 434_846 } }],
+      channels: [
+        { from: 1, to: 0, capacitySat: 755_323, pushSat: 377_661, aliases: false },
+        { from: 0, to: 1, capacitySat: 2_804_105, pushSat: 1_402_052, aliases: false },
+      ],
+      steps: [
+        { kind: "traffic", atMs: 2_402_118, channel: 0, fromOpener: true, fraction: 0.20910594565793872, way: "fails" },
+        {
+          kind: "traffic",
+          atMs: 2_966_650,
+          channel: 1,
+          fromOpener: false,
+          fraction: 0.4068154990673065,
+          way: "unseen",
+        },
+        {
+          ...{ kind: "disk-slow", atMs: 2_966_663, instance: 0, forMs: 667, delayMs: 26 },
+          at: { moment: "intent-is-written", plusMs: 0 },
+        },
+        { kind: "traffic", atMs: 3_149_705, channel: 0, fromOpener: false, fraction: 0.92944729863666, way: "unseen" },
+        { kind: "traffic", atMs: 3_150_347, channel: 1, fromOpener: true, fraction: 0.9746138826012611, way: "fails" },
+      ],
+    },
+  },
 ];

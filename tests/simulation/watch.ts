@@ -71,7 +71,12 @@ interface Books {
   }[];
   readonly lastAttemptAtMs: Map<string, number>;
   readonly wires: Map<ConnectionId, Wire>;
-  readonly lists: Map<NodePubkey, { readonly askedWorldMs: number; readonly channels: readonly ChannelSnapshot[] }>;
+  /** The newest of each node, by when it was asked for. */
+  readonly lists: Map<NodePubkey, {
+    readonly callId: number;
+    readonly askedWorldMs: number;
+    readonly channels: readonly ChannelSnapshot[];
+  }>;
   readonly listCalls: Map<number, number>;
   /**
    * Its wall clock was set while nobody could note it, or the note was lost: from then on nobody can know how much time has
@@ -201,8 +206,7 @@ export class Watch {
         books.lastAttemptAtMs.set(`${record.node}/${record.channelPoint}`, atMs);
       } else if (record.kind === "settled" || (record.kind === "foreign" && !record.pending)) {
         const spend = books.spends.get(record.paymentHash);
-        const paidAgoMs = record.kind === "foreign" ? record.atWallMs - (record.paidAtWallMs ?? record.atWallMs) : 0;
-        if (spend?.settledAtMs !== undefined) spend.settledAtMs = atMs - Math.max(0, paidAgoMs);
+        if (spend?.settledAtMs !== undefined) spend.settledAtMs = atMs - paidAgoMs(record);
       } else if (record.kind === "failed") {
         const spend = books.spends.get(record.paymentHash);
         if (spend) spend.reserved = false;
@@ -245,6 +249,9 @@ export class Watch {
     if (isNote(record)) return;
     const spend = this.books(instance).spends.get(record.paymentHash);
     if (record.kind === "failed" && spend) spend.reserved = false;
+    if (record.kind === "foreign" && !record.pending && spend?.settledAtMs !== undefined) {
+      spend.settledAtMs = Math.min(spend.settledAtMs, instance.now().atMs - paidAgoMs(record));
+    }
   }
 
   replied(instance: SimInstance, effect: Extract<Effect, { kind: "call" }>, reply: NodeReply): void {
@@ -252,8 +259,10 @@ export class Watch {
     const books = this.books(instance);
     const askedWorldMs = books.listCalls.get(effect.callId);
     books.listCalls.delete(effect.callId);
-    if (askedWorldMs === undefined) return;
-    books.lists.set(instance.nodes[effect.node]!, { askedWorldMs, channels: reply.value });
+    const node = instance.nodes[effect.node]!;
+    const { callId } = effect;
+    if (askedWorldMs === undefined || callId < (books.lists.get(node)?.callId ?? 0)) return;
+    books.lists.set(node, { callId, askedWorldMs, channels: reply.value });
   }
 
   /** An LND tells an operator of a fee or a second hop. */
@@ -716,6 +725,11 @@ export class Watch {
  * When each deal of a log was made, by the process that now begins: by the wall clock, which never counts backwards, as it
  * stood (where that date has come) and with what it was set by taken away; the younger age counts.
  */
+/** How long ago a payment was made that was found only when its record was written. */
+function paidAgoMs(record: TransactionRecord): number {
+  return record.kind === "foreign" ? Math.max(0, record.atWallMs - (record.paidAtWallMs ?? record.atWallMs)) : 0;
+}
+
 function* dated(
   records: readonly LogRecord[],
   now: Now,
