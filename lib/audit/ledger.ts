@@ -27,9 +27,11 @@ export interface Ledger {
   readonly invoices: Map<PaymentHash, LedgerInvoice>;
   /** Every hash that a node of ours ever meant to pay, and how that went. Never forgotten: no hash is paid twice. */
   readonly paidHashes: Map<PaymentHash, "open" | "settled" | "failed">;
+  /** Which node of ours each of them is about: another one may pay for somebody else under the same hash. */
+  readonly payers: Map<PaymentHash, NodePubkey>;
   /**
-   * Those of them that failed and can't come back: LND said so, or they were never sent. What LND lists under such a hash
-   * with a higher index (or, if ours isn't known, dates later by the wall clock) is another payment, made by somebody else.
+   * Those of them that failed. What LND lists under such a hash with a higher index is another payment, made by somebody
+   * else; or, if ours isn't known, what it dates later by the wall clock: it pays no invoice that has expired.
    */
   readonly failures: Map<PaymentHash, { readonly atWallMs: number; readonly index: bigint | undefined }>;
   /** Every hash of an invoice of ours, and how that went. */
@@ -156,6 +158,7 @@ export function createLedger(): Ledger {
     payments: new Map(),
     invoices: new Map(),
     paidHashes: new Map(),
+    payers: new Map(),
     failures: new Map(),
     invoiceHashes: new Map(),
     positions: new Map(),
@@ -243,6 +246,7 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       invariant(!ledger.paidHashes.has(paymentHash), `payment ${paymentHash} has a second intent`);
       invariant(amountSat > 0n, `the intent of payment ${paymentHash} is for nothing`);
       ledger.paidHashes.set(paymentHash, "open");
+      ledger.payers.set(paymentHash, node);
       ledger.payments.set(paymentHash, {
         ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, requestId, amountSat, expiresAtWallMs },
         state: "reserved",
@@ -273,10 +277,8 @@ export function applyRecord(ledger: Ledger, record: LogRecord, atMs: number): vo
       ledger.payments.delete(record.paymentHash);
       ledger.paidHashes.set(record.paymentHash, "failed");
       noteDoubt(ledger, record, record.expiresAtWallMs);
-      if (record.reason !== unknownToLnd) {
-        const index = record.paymentIndex ?? payment.index;
-        ledger.failures.set(record.paymentHash, { atWallMs: record.atWallMs, index });
-      }
+      const index = record.paymentIndex ?? payment.index;
+      ledger.failures.set(record.paymentHash, { atWallMs: record.atWallMs, index });
       move(ledger, payment, sat(-payment.amountSat));
       book(ledger.accounts, record, record.atWallMs, ending(payment));
       break;
@@ -374,6 +376,7 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
       ledger.payments.delete(paymentHash);
       // Whoever made it may try the same hash again: that would be another payment to count.
       ledger.paidHashes.delete(paymentHash);
+      ledger.payers.delete(paymentHash);
       move(ledger, known, sat(-known.amountSat));
       book(ledger.accounts, known, record.atWallMs, { ...ending(known), foreignSat: -known.amountSat });
     } else {
@@ -392,6 +395,7 @@ function applyForeign(ledger: Ledger, record: ForeignRecord, atMs: number): void
     `foreign payment ${paymentHash} is in the log as our own`,
   );
   ledger.paidHashes.set(paymentHash, pending ? "open" : "settled");
+  ledger.payers.set(paymentHash, node);
   ledger.payments.set(paymentHash, {
     ...{ paymentHash, node, peer, ownPeer, channelPoint, channelId, amountSat },
     state: pending ? "reserved" : "settled",

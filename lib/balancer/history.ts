@@ -174,8 +174,11 @@ function examine(step: Step, node: NodeState, payment: PaymentSummary): void {
   const { paymentHash, status, memo } = payment;
   if (!memo.startsWith(memoPrefix)) return;
   const known = state.ledger.paidHashes.get(paymentHash);
+  const isOfOther = known !== undefined && !isOf(state, node, paymentHash);
+  // Money stands under that hash already, and our own payments have each a hash of their own.
+  if (isOfOther && known !== "failed") return;
   if (known === "open") return recognise(state, payment);
-  if (known === undefined || (known === "failed" && isAnother(state, payment))) {
+  if (known === undefined || (known === "failed" && (isOfOther || isAnother(state, payment)))) {
     // Our node pays for others, too, and anybody may write our memo into an invoice: it must not use up what we would lend.
     if (status.kind === "settled" && !isDirect(status)) return;
     const how = known === undefined ? unknownToLog : "with the hash of one that had failed before";
@@ -213,6 +216,11 @@ function isAnother(state: BalancerState, { paymentHash, createdAtWallMs, index }
   const failure = state.ledger.failures.get(paymentHash);
   if (failure === undefined) return false;
   return failure.index === undefined ? createdAtWallMs > failure.atWallMs : index > failure.index;
+}
+
+/** Whether what our log has of the hash is about this node, and not about another one of ours. */
+function isOf({ ledger }: BalancerState, { info }: NodeState, paymentHash: PaymentHash): boolean {
+  return ledger.payers.get(paymentHash) === info?.pubkey;
 }
 
 /** What ended doesn't begin again, nor end in another way. One that LND doesn't list any more was deleted there. */
@@ -262,6 +270,7 @@ export function onVerified(step: Step, paymentHash: PaymentHash, reply: NodeRepl
   state.suspects.delete(paymentHash);
   const known = state.ledger.paidHashes.get(paymentHash);
   if (known === undefined || !contradicts(known, reply.value)) return;
+  if (!isOf(state, state.nodes[suspect.node]!, paymentHash)) return;
   // The list will tell of that one.
   const index = reply.value.kind === "not-found" ? undefined : reply.value.index;
   if (known === "failed" && index !== undefined && isAnother(state, { ...suspect.payment, index })) return;

@@ -27,33 +27,41 @@ async function world(seed: number) {
 }
 
 // Our node pays for others, too: a peer may have it pay a withdrawal with the hash of a rebalance.
-Deno.test("a hash that failed as a rebalance and is then paid by our wallet counts as spent and trips no breaker", async () => {
-  const { harness, alice, mallory, other, point, instance, rogue } = await world(2);
-  const requestId = rogue.requestId();
-  const tag = invoiceTag({ sessionId: rogue.sessionId!, requestId, channelPoint: point, tokens: sat(20_000) });
-  const { chanId } = harness.network.channel(mallory, point)!;
-  const memo = formatMemo(chanId, tag);
-  const made = harness.network.run((network) =>
-    network.addInvoice(mallory, { valueMsat: msat(20_000_000), memo, expirySec: 600, hash })
-  );
-  assert.ok(!isRefusal(made));
-  rogue.request(point, 20_000, { requestId, invoice: made.paymentRequest });
-  await harness.run(1_000);
-  harness.network.run((network) => network.cancelInvoice(mallory, made.paymentHash));
-  assert.equal(await rogue.answer(requestId), "failed");
-  const withdrawal = harness.network.run((network) =>
-    network.addInvoice(other, { valueMsat: msat(70_000_000), memo, expirySec: 600, preimage })
-  );
-  assert.ok(!isRefusal(withdrawal));
-  harness.network.run((network) =>
-    network.sendPayment(alice, { paymentRequest: withdrawal.paymentRequest, timeoutSec: 30 })
-  );
-  await harness.run(60_000);
-  assert.equal(harness.network.payment(alice, made.paymentHash)?.status, "SUCCEEDED");
-  assert.equal(instance.view.breaker, undefined);
-  assert.ok(instance.disk.some((record) => record.kind === "foreign" && record.amountSat === 70_000n));
-  await harness.end();
-});
+for (const sent of [true, false]) {
+  Deno.test(`a hash that failed as a rebalance${sent ? "" : ", since LND never heard of it,"} and is then paid by our wallet counts as spent and trips no breaker`, async () => {
+    const { harness, alice, mallory, other, point, instance, rogue } = await world(2);
+    if (!sent) {
+      instance.tamper = (_node, { method }, real) =>
+        method === "pay" ? Promise.resolve({ ok: true, method, value: { kind: "unknown", detail: "lost" } }) : real();
+    }
+    const requestId = rogue.requestId();
+    const tag = invoiceTag({ sessionId: rogue.sessionId!, requestId, channelPoint: point, tokens: sat(20_000) });
+    const { chanId } = harness.network.channel(mallory, point)!;
+    const memo = formatMemo(chanId, tag);
+    const made = harness.network.run((network) =>
+      network.addInvoice(mallory, { valueMsat: msat(20_000_000), memo, expirySec: 600, hash })
+    );
+    assert.ok(!isRefusal(made));
+    rogue.request(point, 20_000, { requestId, invoice: made.paymentRequest });
+    await harness.run(1_000);
+    harness.network.run((network) => network.cancelInvoice(mallory, made.paymentHash));
+    assert.equal(await rogue.answer(requestId), sent ? "failed" : "unknown");
+    if (!sent) await harness.run(720_000);
+    assert.equal(instance.story.at(-1), "payer failed 20000");
+    const withdrawal = harness.network.run((network) =>
+      network.addInvoice(other, { valueMsat: msat(70_000_000), memo, expirySec: 600, preimage })
+    );
+    assert.ok(!isRefusal(withdrawal));
+    harness.network.run((network) =>
+      network.sendPayment(alice, { paymentRequest: withdrawal.paymentRequest, timeoutSec: 30 })
+    );
+    await harness.run(60_000);
+    assert.equal(harness.network.payment(alice, made.paymentHash)?.status, "SUCCEEDED");
+    assert.equal(instance.view.breaker, undefined);
+    assert.ok(instance.disk.some((record) => record.kind === "foreign" && record.amountSat === 70_000n));
+    await harness.end();
+  });
+}
 
 for (const memo of ["a withdrawal", "tightrope rebalance 800x1x0 0123456789abcdef"]) {
   Deno.test(`a hash that our wallet has paid elsewhere ("${memo}") and is then asked for as a rebalance trips no breaker`, async () => {
@@ -298,3 +306,63 @@ Deno.test("nothing is paid between the end of a payment whose hash our wallet ha
   assert.equal(instance.story.at(-1), "payer foreign 70000");
   await harness.end();
 });
+
+for (const when of ["under way", "failed", "settled"] as const) {
+  Deno.test(`a rebalance of one node that is ${when} and another node's wallet paying under its hash don't concern each other`, async () => {
+    const harness = new Harness(4);
+    const [alice, bob, mallory, other] = ["alice", "bob", "mallory", "other"].map((alias) => harness.node(alias));
+    const point = harness.channel(alice!, mallory!, 1_000_000, 100_000);
+    harness.channel(bob!, other!, 1_000_000, 500_000);
+    const instance = harness.instance({ nodes: [bob!, alice!], settings: { minTimeBetweenPaymentsMs: 0 } });
+    const rogue = new Rogue(harness, mallory!);
+    await harness.run(1_000);
+    rogue.hello();
+    await harness.run(6_000);
+    const withdraw = (memo: string, bound?: string) =>
+      harness.network.run((network) => {
+        const valueMsat = msat(30_000_000);
+        const invoice = network.addInvoice(other!, { valueMsat, memo, ...(bound ? { preimage: bound } : {}) });
+        assert.ok(!isRefusal(invoice));
+        assert.ok(!isRefusal(network.sendPayment(bob!, { paymentRequest: invoice.paymentRequest, timeoutSec: 30 })));
+      });
+    // Each node numbers its payments for itself, and what ours is called comes late.
+    if (when === "under way") { for (let i = 0; i < 3; i++) withdraw("a withdrawal"); }
+    const later = (ms: number) => new Promise<void>((resolve) => harness.after(ms, resolve));
+    instance.tamper = async (node, { method }, real) => {
+      if (when !== "under way" || node !== alice) return real();
+      if (method === "listPayments") await later(60_000);
+      if (method !== "pay") return real();
+      void real();
+      await later(20_000);
+      return { ok: true, method, value: { kind: "unknown", detail: "lost" } };
+    };
+    const requestId = rogue.requestId();
+    const tag = invoiceTag({ sessionId: rogue.sessionId!, requestId, channelPoint: point, tokens: sat(20_000) });
+    const memo = formatMemo(harness.network.channel(mallory!, point)!.chanId, tag);
+    const made = harness.network.run((network) =>
+      network.addInvoice(mallory!, { valueMsat: msat(20_000_000), memo, expirySec: 600, hash })
+    );
+    assert.ok(!isRefusal(made));
+    rogue.request(point, 20_000, { requestId, invoice: made.paymentRequest });
+    await harness.run(2_000);
+    const end = () =>
+      harness.network.run((network) =>
+        when === "failed"
+          ? network.cancelInvoice(mallory!, made.paymentHash)
+          : network.settleInvoice(mallory!, preimage)
+      );
+    if (when !== "under way") end();
+    await harness.run(1_000);
+    withdraw(memo, preimage);
+    await harness.run(30_000);
+    if (when === "under way") end();
+    await harness.run(30_000);
+    assert.equal(harness.network.payment(bob!, made.paymentHash)?.status, "SUCCEEDED");
+    const of = (node: string) =>
+      instance.disk.filter((record) => record.node === node && record.role === "payer").at(-1)?.kind;
+    assert.equal(of(alice!), when === "failed" ? "failed" : "settled");
+    assert.equal(of(bob!), when === "failed" ? "foreign" : undefined);
+    assert.equal(instance.view.breaker, undefined);
+    await harness.end();
+  });
+}

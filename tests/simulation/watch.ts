@@ -90,6 +90,8 @@ interface Books {
   jumpIsUnwritten: boolean;
   /** Its LND has told of what can't be, and the breaker hasn't answered yet. */
   contradicted: boolean;
+  /** How often its LNDs have told of what can't be, beyond what the breaker has told. */
+  contradictions: number;
 }
 
 /** `{`, and the white space that may stand before it. */
@@ -143,6 +145,7 @@ export class Watch {
           logWasLost: false,
           jumpIsUnwritten: false,
           contradicted: false,
+          contradictions: 0,
         },
       );
     }
@@ -219,6 +222,7 @@ export class Watch {
     this.books(instance).wires.clear();
     // It died of it, or in the middle of stopping.
     this.books(instance).contradicted = false;
+    this.books(instance).contradictions = 0;
   }
 
   connected(instance: SimInstance, opening: Wire["opening"]): void {
@@ -268,8 +272,10 @@ export class Watch {
   /** An LND tells an operator of a fee or a second hop. */
   contradicted(node: NodePubkey): void {
     const instance = this.#world.instanceOf(node);
+    if (!instance?.isRunning) return;
+    this.books(instance).contradictions++;
     // One that has stopped already can stop no further.
-    if (instance?.isRunning && instance.state!.breaker === undefined) this.books(instance).contradicted = true;
+    if (instance.state!.breaker === undefined) this.books(instance).contradicted = true;
   }
 
   stepped(instance: SimInstance): void {
@@ -297,7 +303,9 @@ export class Watch {
         if (effect.record.kind !== "breaker") return;
         // One that stopped is told of again by each new process.
         if (instance.pauses.some(({ by }) => by === "breaker")) return;
-        if (!this.books(instance).contradicted) this.#fail("the breaker has a cause", instance, effect.record.message);
+        if (this.books(instance).contradictions-- === 0) {
+          this.#fail("the breaker has a cause", instance, effect.record.message);
+        }
         this.books(instance).contradicted = false;
         return;
     }
