@@ -1,17 +1,12 @@
 import assert from "node:assert/strict";
-import type { ChannelPoint, NodePubkey } from "../../lib/domain/ids.ts";
+import type { ChannelPoint } from "../../lib/domain/ids.ts";
 import { isRefusal } from "../../lib/lightning/sim/model.ts";
 import type { PayInvoice, PaymentResult } from "../../lib/protocol/messages.ts";
-import { Harness, type InstanceOptions, type TestInstance } from "./harness.ts";
+import { Harness, type InstanceOptions } from "./harness.ts";
+import type { Scene as PayerScene } from "./payer_scene.ts";
 import { Rogue } from "./rogue.ts";
 
-export interface Scene {
-  harness: Harness;
-  alice: NodePubkey;
-  mallory: NodePubkey;
-  point: ChannelPoint;
-  instance: TestInstance;
-  rogue: Rogue;
+export interface Scene extends PayerScene {
   requests: () => PayInvoice[];
 }
 
