@@ -114,6 +114,7 @@ export class HypercoreLog {
       return log;
     } catch (error) {
       markFile?.close();
+      // On a full disk this fails as well; what matters is why.
       await core.close().catch(() => {});
       throw error;
     }
